@@ -1,0 +1,322 @@
+"""Trained networks on disk: models, and the states that an interrupted run resumes from.
+
+    trained.save("runs/mine")
+    trained = load_model("runs/mine")
+
+A model is a directory with model.safetensors and config.json. A run's directory also holds
+metrics.jsonl and, until it is finished, its newest two checkpoints. No pickle is read or written.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from .errors import ModelError, RecipeError, RunError
+from .files import remove_leftovers, write_atomically
+from .model import build, predict, to_pixels
+from .recipes import Recipe, recipe_from_dict
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of both formats; a change that old files can't follow raises it
+
+
+@dataclass
+class Trained:
+    """A network with how it came to be.
+
+    Attributes:
+        network: in evaluation mode.
+        recipe, seed, precision, data: what it was trained with; `data` is `Mnist.fingerprint`.
+        history: one record per epoch, as in metrics.jsonl.
+        test_accuracy: 0 to 1, once it is measured.
+    """
+
+    network: nn.Module
+    recipe: Recipe
+    seed: int
+    precision: str
+    data: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+    test_accuracy: float | None = None
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
+        device = next(self.network.parameters()).device
+        pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
+        return predict(self.network, pixels).softmax(dim=1).cpu().numpy()
+
+    def save(self, directory: str | Path) -> None:
+        """Write model.safetensors, then config.json, whose presence means that both are whole."""
+        directory = Path(directory)
+        _make_folder(directory)
+        # Contiguous, so that the file doesn't depend on the memory layout of this machine.
+        weights = {name: t.contiguous().cpu() for name, t in self.network.state_dict().items()}
+        content = safetensors.torch.save(weights)
+        config = {
+            "version": VERSION,
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "precision": self.precision,
+            "data": self.data,
+            "test_accuracy": self.test_accuracy,
+            "history": self.history,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        write_atomically(directory / "model.safetensors", content)
+        write_atomically(directory / "config.json", json.dumps(config, indent=1) + "\n")
+
+
+def load_model(directory: str | Path) -> Trained:
+    """Rebuild a trained network from its directory.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or it is not one of ours.
+    """
+    directory = Path(directory)
+    try:
+        config = json.loads((directory / "config.json").read_text())
+        content = (directory / "model.safetensors").read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{directory}: no model here ({error.strerror}: {Path(error.filename).name}); "
+            f"expected a directory that `mnist train` wrote"
+        ) from None
+    except ValueError as error:
+        raise ModelError(f"{directory / 'config.json'}: not JSON: {error}; train again") from None
+    try:
+        if config["version"] != VERSION:
+            raise ModelError(
+                f"{directory}: model of version {config['version']}; expected {VERSION}"
+            )
+        if hashlib.sha256(content).hexdigest() != config["sha256"]:
+            raise ModelError(
+                f"{directory / 'model.safetensors'}: the SHA-256 is not the one in config.json; "
+                f"the file is damaged or from another model; train or copy it again"
+            )
+        recipe = recipe_from_dict(config["recipe"])
+        network = build(recipe.network, torch.Generator())
+        network.load_state_dict(safetensors.torch.load(content))
+        kept = {key: config[key] for key in ("seed", "precision", "data", "history")}
+        return Trained(network.eval(), recipe, **kept, test_accuracy=config["test_accuracy"])
+    except (KeyError, TypeError, RuntimeError, RecipeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{directory}: not a model of ours: {reason}") from None
+
+
+class RunDirectory:
+    """The directory of one run: its lock, its checkpoints and, at the end, its model.
+
+    A run is unfinished while it has checkpoints: they go when the model is whole.
+
+        with RunDirectory(path, identity, resume=True) as run:
+            trained = fit(recipe, data, run=run)
+            run.finish(trained, card)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        identity: dict[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ):
+        """Name the directory and what the run is.
+
+        Args:
+            identity: what must be equal for a resumed run to give the same bits, as JSON values.
+            resume: go on from the newest whole checkpoint.
+            overwrite: drop an unfinished run's checkpoints and start again.
+        """
+        self.path = Path(path)
+        self.identity = json.loads(json.dumps(identity))  # what comes back from a checkpoint
+        self.resume = resume
+        self.overwrite = overwrite
+        self.state: tuple[dict[str, Tensor], list[dict[str, Any]]] | None = None
+
+    def __enter__(self) -> Self:
+        """Lock the directory and read what is to be resumed.
+
+        Raises:
+            RunError: another process has it, it can't be written, or it holds an unfinished run
+                and neither `resume` nor `overwrite` is asked for.
+        """
+        _make_folder(self.path)
+        self.lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        try:
+            self.lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"{self.path}: another process is training there; wait for it, or choose another "
+                f"--output"
+            ) from None
+        except OSError as error:
+            raise RunError(f"can't write in {self.path}: {error.strerror}; try --output") from None
+        try:
+            remove_leftovers(self.path)
+            self._open()
+        except BaseException:
+            self.lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def _open(self) -> None:
+        checkpoints = self.checkpoints()
+        finished = (self.path / "config.json").exists()
+        if self.overwrite:
+            for checkpoint in checkpoints:
+                checkpoint.unlink()
+        elif self.resume and checkpoints:
+            self.state = self._load_newest(checkpoints)
+        elif self.resume and finished:
+            raise RunError(f"{self.path}: finished, nothing to resume; drop --resume to replace it")
+        elif self.resume:
+            log.warning("%s: nothing to resume, starting from the first epoch", self.path)
+        elif checkpoints:
+            raise RunError(
+                f"{self.path}: holds an unfinished run; --resume continues it, --overwrite starts "
+                f"again"
+            )
+        elif finished:
+            log.warning("%s: replacing the finished run there", self.path)
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoint files, oldest first."""
+        return sorted(self.path.glob("checkpoint-*.safetensors"))
+
+    def _load_newest(self, checkpoints: list[Path]) -> tuple[dict[str, Tensor], list]:
+        for path in reversed(checkpoints):
+            try:
+                tensors, metadata = _load_checkpoint(path)
+            except ModelError as error:
+                log.warning("%s; trying the one before it", error)
+                continue
+            theirs = _flatten(metadata["identity"])
+            different = [
+                f"{key} is {theirs.get(key)!r} there and {value!r} here"
+                for key, value in _flatten(self.identity).items()
+                if theirs.get(key) != value
+            ]
+            if different:
+                raise RunError(
+                    f"{self.path}: can't resume another run: {'; '.join(different)}; give the same "
+                    f"settings, or --overwrite"
+                )
+            return tensors, metadata["history"]
+        raise RunError(f"{self.path}: no checkpoint is whole; --overwrite starts again")
+
+    def restore(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+    ) -> list[dict[str, Any]]:
+        """Put the resumed state into place and return its history; [] for a new run."""
+        if self.state is None:
+            return []
+        tensors, history = self.state
+        network.load_state_dict(_under("network.", tensors))
+        parameters = optimizer.param_groups[0]["params"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:  # fused steps need the parameter's memory layout
+                tensor = torch.empty_like(parameter).copy_(tensor)
+            state.setdefault(int(index), {})[key] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        generator.set_state(tensors["generator"])
+        return history
+
+    def save(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        history: list[dict[str, Any]],
+    ) -> None:
+        """Write the state after an epoch, keep the one before it, drop older ones.
+
+        Raises:
+            RunError: it can't be written; the earlier checkpoints are whole.
+        """
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": tensor for key, tensor in state.items()}
+        tensors["generator"] = generator.get_state()
+        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        state_json = json.dumps({"identity": self.identity, "history": history})
+        metadata = {"state": state_json, "sha256": _checksum(tensors, state_json)}
+        path = self.path / f"checkpoint-{len(history):04}.safetensors"
+        write_atomically(path, safetensors.torch.save(tensors, metadata))
+        for old in self.checkpoints()[:-2]:
+            old.unlink()
+        self._write_metrics(history)
+
+    def finish(self, trained: Trained, card: str) -> None:
+        """Write the metrics, the model and its card; then no checkpoint is needed any more."""
+        self._write_metrics(trained.history)
+        write_atomically(self.path / "README.md", card)
+        trained.save(self.path)
+        for checkpoint in self.checkpoints():
+            checkpoint.unlink()
+
+    def _write_metrics(self, history: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in history)
+        write_atomically(self.path / "metrics.jsonl", lines)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"can't make folder {path}: {error.strerror}; try --output") from None
+
+
+def _load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: damaged: {error}") from None
+    state_json = metadata.get("state", "")
+    if metadata.get("sha256") != _checksum(tensors, state_json):
+        raise ModelError(f"{path}: damaged: its checksum does not match")
+    return tensors, json.loads(state_json)
+
+
+def _checksum(tensors: dict[str, Tensor], state_json: str) -> str:
+    digest = hashlib.sha256(state_json.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with `prefix`, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _flatten(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return {"recipe.batch_size": 32, …} for a nested dictionary."""
+    flat: dict[str, Any] = {}
+    for key, value in identity.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": v for inner, v in _flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat

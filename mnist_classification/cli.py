@@ -1,0 +1,334 @@
+"""The `mnist` command: arguments and exit codes only.
+
+Results go to stdout, progress and warnings to stderr. What a command needs is imported inside it,
+so that `--help` answers at once.
+"""
+
+import dataclasses
+import json
+import shlex
+import signal
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from .errors import ExperimentError, MnistError, unknown
+from .recipes import Recipe, find_recipe, with_changes
+
+app = App(
+    name="mnist",
+    help="Train, test and compare the classic MNIST networks.\n\n"
+    "Example: mnist train --recipe decay --seed 1",
+    default_parameter=Parameter(negative=()),
+)
+
+SHIPPED_MODEL = Path(__file__).parent / "models" / "mnist_model"
+
+DataDir = Annotated[
+    Path | None,
+    Parameter(
+        help="folder of MNIST's four files, or others in its format; else the embedded MNIST",
+        env_var="MNIST_DATA_DIR",
+    ),
+]
+Device = Annotated[str, Parameter(help="auto, cpu or cuda")]
+Precision = Annotated[str, Parameter(help="auto, bfloat16 or float32")]
+Threads = Annotated[int | None, Parameter(help="processor threads; else all")]
+Holdout = Annotated[int, Parameter(help="training images set aside to choose by; 0 = none")]
+Json = Annotated[bool, Parameter(name="--json", help="print one JSON object")]
+
+# Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
+RecipeFlags = dataclasses.make_dataclass(
+    "RecipeFlags",
+    [
+        (name, Annotated[hint.__origin__ | None, Parameter(help=hint.__metadata__[0])], None)
+        for name, hint in typing.get_type_hints(Recipe, include_extras=True).items()
+        if name != "name"
+    ],
+    namespace={"__module__": __name__},
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, treated as Ctrl-C is but for the exit code."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0, or 2 with one line on stderr, or 130/143 when stopped."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    code = 0
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (MnistError, CycloptsError) as error:
+        if debug:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", [])
+        print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
+        code = 143 if isinstance(stop, Terminated) else 130
+    sys.exit(code)
+
+
+@app.command
+def train(
+    *,
+    recipe: str = "decay",
+    changes: Annotated[  # type: ignore[valid-type]
+        RecipeFlags | None, Parameter(name="*", group="Changes to the recipe")
+    ] = None,
+    seed: int = 0,
+    output: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    holdout: Holdout = 0,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train a network, test it and save it.
+
+    Example: mnist train --recipe sgd --seed 3 --output runs/mine
+
+    Parameters
+    ----------
+    recipe:
+        Name of the recipe, see recipes.py.
+    seed:
+        Decides the initial weights and the order of the images.
+    output:
+        Directory of the model; else runs/RECIPE-seedSEED.
+    resume:
+        Go on from the last epoch of an interrupted run.
+    overwrite:
+        Drop an unfinished run that lies in the directory.
+    """
+    chosen = find_recipe(recipe)
+    given = {k: v for k, v in vars(changes).items() if v is not None} if changes else {}
+    chosen = with_changes(chosen, given)
+    if recipe == "decay":
+        _say(
+            "recipe decay: the original's last row plus a learning rate that falls to zero; "
+            "--recipe sgd is the original's"
+        )
+    directory = output or Path("runs") / f"{chosen.name}-seed{seed}"
+
+    from .checkpoint import RunDirectory
+    from .data import load_mnist
+    from .device import environment, pick_device, pick_precision, use_threads
+    from .evaluation import evaluate
+    from .progress import TerminalProgress
+    from .report import model_card
+    from .training import fit
+
+    use_threads(threads)
+    target = pick_device(device)
+    precision = pick_precision(precision, target)
+    data = load_mnist(data_dir, holdout=holdout)
+    identity = {
+        "recipe": dataclasses.asdict(chosen),
+        "seed": seed,
+        "data": data.fingerprint,
+        "holdout": holdout,
+        "precision": precision,
+    }
+    with RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run:
+        try:
+            trained = fit(
+                chosen,
+                data,
+                seed=seed,
+                device=device,
+                precision=precision,
+                run=run,
+                progress=TerminalProgress(),
+            )
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"continue with: {_this_command()} --resume")
+            raise
+        evaluation = evaluate(trained.predict(data.test.images).argmax(axis=1), data.test.labels)
+        trained.test_accuracy = evaluation.accuracy
+        run.finish(trained, model_card(trained, evaluation, environment(target)))
+    print(f"test accuracy {_percent(evaluation)}; model saved in {directory}")
+
+
+@app.command
+def evaluate(
+    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")] = SHIPPED_MODEL,
+    *,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Test a model: accuracy with its 95% interval, and a table by digit.
+
+    Example: mnist evaluate runs/decay-seed0
+    """
+    from .checkpoint import load_model
+    from .data import load_mnist
+    from .device import pick_device
+    from .evaluation import evaluate
+
+    trained = load_model(model)
+    trained.network.to(pick_device(device))
+    test = load_mnist(data_dir).test
+    predictions = trained.predict(test.images).argmax(axis=1)
+    evaluation = evaluate(predictions, test.labels)
+    if json_:
+        result = {
+            "model": str(model),
+            "accuracy": evaluation.accuracy,
+            "interval": evaluation.interval,
+            "errors": evaluation.errors,
+            "predictions": "".join(map(str, predictions)),
+        }
+        print(json.dumps(result))
+        return
+    print(f"{model}: {_percent(evaluation)}")
+    print("digit  images  errors  accuracy  most often read as")
+    for digit, row in enumerate(evaluation.confusion):
+        images, correct = row.sum(), row[digit]
+        wrong = [(count, other) for other, count in enumerate(row) if other != digit and count]
+        most = ", ".join(f"{o} ({c}×)" for c, o in sorted(wrong, key=lambda p: (-p[0], p[1]))[:3])
+        share = f"{correct / images:9.2%}" if images else "        –"
+        print(f"{digit:>5}  {images:>6}  {images - correct:>6} {share}  {most}".rstrip())
+
+
+@app.command
+def experiment(
+    name: Annotated[str, Parameter(help="ladder, precision, or run for recipes of your choice")],
+    *,
+    recipes: str | None = None,
+    seeds: str | None = None,
+    holdout: Holdout = 0,
+    output: Path | None = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    workers: int | None = None,
+    threads: int = 1,
+) -> None:
+    """Train recipes × seeds and write one result file per run; what is done is not done again.
+
+    Example: mnist experiment run --recipes sgd,sgd+batch-size=8 --seeds 0-4
+
+    Parameters
+    ----------
+    recipes:
+        For run: recipes by name, separated by commas, changes added as +field=value.
+    seeds:
+        For run: such as 0-4 or 1,5,8.
+    output:
+        Folder of the results; else results/NAME.
+    workers:
+        Processes at a time; else one per core, or one on a GPU.
+    threads:
+        Threads per process.
+    """
+    from .data import load_mnist
+    from .experiments import EXPERIMENTS, Options, Run, run_experiment
+
+    if name == "run":
+        if not recipes or not seeds:
+            raise ExperimentError("expected --recipes and --seeds, as in --recipes sgd --seeds 0-4")
+        runs = [
+            Run(find_recipe(recipe), seed, precision)
+            for recipe in recipes.split(",")
+            for seed in parse_seeds(seeds)
+        ]
+    elif name in EXPERIMENTS:
+        if recipes or seeds or precision != "float32":
+            raise ExperimentError(
+                f"{name} has its own recipes, seeds and precision; to choose them: "
+                f"mnist experiment run"
+            )
+        runs = EXPERIMENTS[name]
+    else:
+        raise ExperimentError(unknown("experiment", name, [*EXPERIMENTS, "run"]))
+    directory = output or Path("results") / name
+    options = Options(workers, threads, device, data_dir, holdout)
+    failures = run_experiment(runs, directory, load_mnist(data_dir, holdout=holdout), options)
+    print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")
+    if failures:
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in failures.items())
+        raise ExperimentError(f"{len(failures)} runs failed: {reasons}")
+
+
+@app.command
+def info(*, data_dir: DataDir = None, json_: Json = False) -> None:
+    """Show versions, device, threads, processor features, data and its checksums.
+
+    Example: mnist info --json
+    """
+    from . import __version__
+    from .data import load_mnist
+    from .device import environment, pick_device, pick_precision
+
+    data = load_mnist(data_dir)
+    device = pick_device()
+    facts: dict[str, Any] = {
+        "mnist-classification": __version__,
+        **environment(device),
+        "precision": pick_precision("auto", device),
+        "data": str(data.directory),
+        "train_images": len(data.train),
+        "test_images": len(data.test),
+        "sha256": data.sha256,
+    }
+    if json_:
+        print(json.dumps(facts))
+        return
+    checksums = facts.pop("sha256")
+    for key, value in (facts | {f"sha256 {k}": v for k, v in checksums.items()}).items():
+        print(f"{key:<30} {value}")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of "3", "0-4" or "1,5,8-9", each once, in that order.
+
+    Raises:
+        ExperimentError: the text is none of these.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal() or "-" in last:
+            raise ExperimentError(f"got seeds {text!r}; expected such as 0-4 or 1,5,8")
+        if int(first) > int(last or first):
+            raise ExperimentError(f"got seeds {part!r}, which runs backwards; try {last}-{first}")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _percent(evaluation: Any) -> str:
+    low, high = evaluation.interval
+    total = evaluation.confusion.sum()
+    return (
+        f"{evaluation.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, "
+        f"{evaluation.errors} errors in {total:,} images)"
+    )
+
+
+def _this_command() -> str:
+    """Return what the user typed, to be typed again."""
+    program = Path(sys.argv[0]).name
+    head = {"__main__.py": ["python3", "-m", __package__]}.get(
+        program, ["python3", program] if program.endswith(".py") else [program]
+    )
+    return shlex.join(head + [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")])

@@ -1,0 +1,183 @@
+"""MNIST, and every data set in its format, as NumPy arrays.
+
+    data = load_mnist()                       # the embedded MNIST
+    data = load_mnist("fashion", holdout=10_000)
+
+The IDX format and the 60,000/10,000 split are those of LeCun, Cortes and Burges,
+"The MNIST database of handwritten digits" (1998).
+"""
+
+import gzip
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import DataError
+
+EMBEDDED = Path(__file__).parent / "datasets" / "mnist"
+
+# SHA-256 of the uncompressed files, the same that every mirror of the original gives.
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+# An IDX file opens with its type (8: unsigned byte) and number of axes, then the axes' lengths.
+IMAGES, LABELS = 0x00000803, 0x00000801
+KINDS = {IMAGES: "images", LABELS: "labels"}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled images.
+
+    Attributes:
+        images: (N, 28, 28) uint8, 0 is paper and 255 is ink.
+        labels: (N,) uint8, 0 to 9.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, chosen: np.ndarray | slice) -> "Examples":
+        return Examples(self.images[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """A data set in MNIST's format.
+
+    Attributes:
+        train: what the network learns from.
+        holdout: what was carved off `train` to choose by, or None.
+        test: scored once, when everything is chosen.
+        sha256: of each uncompressed file, by its name in MNIST.
+        directory: where the files lie.
+    """
+
+    train: Examples
+    holdout: Examples | None
+    test: Examples
+    sha256: dict[str, str]
+    directory: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """One checksum of the four files, for telling data sets apart."""
+        return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
+
+
+def load_mnist(directory: str | Path | None = None, *, holdout: int = 0) -> Mnist:
+    """Read the four IDX files, compressed or not.
+
+    Args:
+        directory: the files' folder, or one laid out as torchvision leaves it (`MNIST/raw`
+            inside); None takes the environment's MNIST_DATA_DIR, else the embedded MNIST.
+        holdout: how many training images to set aside, evenly spaced, so that the choice needs
+            no random numbers and every part of the training set is represented.
+
+    Raises:
+        DataError: a file is missing or is not what its name says.
+    """
+    directory = Path(directory or os.environ.get("MNIST_DATA_DIR") or EMBEDDED)
+    contents = {name: _read(_find(directory, name)) for name in SHA256}
+    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if directory == EMBEDDED and sha256 != SHA256:
+        damaged = [str(_find(directory, name)) for name in SHA256 if sha256[name] != SHA256[name]]
+        raise DataError(
+            f"{', '.join(damaged)}: the SHA-256 is not the original's; "
+            f"the installation is damaged, install it again"
+        )
+    train, test = (
+        _examples(
+            _find(directory, f"{part}-images-idx3-ubyte"),
+            contents[f"{part}-images-idx3-ubyte"],
+            _find(directory, f"{part}-labels-idx1-ubyte"),
+            contents[f"{part}-labels-idx1-ubyte"],
+        )
+        for part in ("train", "t10k")
+    )
+    if not 0 <= holdout < len(train):
+        raise DataError(
+            f"got a hold-out of {holdout} images; expected 0 to {len(train) - 1}, fewer than the "
+            f"training set has; try 10000"
+        )
+    held = np.zeros(len(train), dtype=bool)
+    held[np.arange(holdout) * len(train) // max(holdout, 1)] = True
+    return Mnist(train[~held], train[held] if holdout else None, test, sha256, directory)
+
+
+def _find(directory: Path, name: str) -> Path:
+    """Return the file of that name in `directory` or one torchvision layout below it."""
+    if not directory.is_dir():
+        raise DataError(f"got data directory {directory}; expected a folder; try --data-dir FOLDER")
+    folders = [directory, directory / "raw", *sorted(directory.glob("*/raw"))]
+    spellings = [name, name.replace("-idx", ".idx")]  # some mirrors write a dot
+    paths = [f / (s + end) for f in folders for s in spellings for end in ("", ".gz")]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise DataError(f"{directory}: no {name} or {name}.gz here; expected MNIST's four files")
+    if len({path.parent for path in found}) > 1:
+        places = ", ".join(str(path.parent) for path in found)
+        raise DataError(f"{directory}: several data sets ({places}); name one with --data-dir")
+    return found[0]
+
+
+def _read(path: Path) -> bytes:
+    """Return the file's bytes, decompressed where they are gzip."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: can't be read: {error}; expected a whole gzip file") from error
+
+
+def _examples(image_path: Path, image_bytes: bytes, label_path: Path, label_bytes: bytes):
+    images = _parse(image_path, image_bytes, IMAGES)
+    labels = _parse(label_path, label_bytes, LABELS)
+    if images.shape[1:] != (28, 28):
+        height, width = images.shape[1:]
+        raise DataError(f"{image_path}: images of {height}×{width} pixels; expected 28×28")
+    if len(images) != len(labels):
+        raise DataError(
+            f"{label_path}: {len(labels)} labels for the {len(images)} images of {image_path}; "
+            f"expected as many"
+        )
+    if len(labels) == 0:
+        raise DataError(f"{image_path}: no images; expected at least one")
+    if labels.max() > 9:
+        first = int(np.argmax(labels > 9))
+        raise DataError(f"{label_path}: label {labels[first]} at index {first}; expected 0 to 9")
+    return Examples(images, labels)
+
+
+def _parse(path: Path, content: bytes, magic: int) -> np.ndarray:
+    """Return the array in an IDX file's bytes, checked against its header."""
+    found = int.from_bytes(content[:4], "big")
+    if len(content) < 4 or found not in KINDS:
+        raise DataError(
+            f"{path}: starts with bytes {content[:4].hex() or '(none)'}; expected {magic:08x}, "
+            f"IDX {KINDS[magic]}, compressed with gzip or not"
+        )
+    if found != magic:
+        raise DataError(
+            f"{path}: holds {KINDS[found]}; expected {KINDS[magic]}; are two files swapped?"
+        )
+    header = 4 + 4 * (magic & 0xFF)
+    shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4))
+    expected = header + int(np.prod(shape, dtype=object))
+    if len(content) != expected:
+        raise DataError(
+            f"{path}: {len(content)} bytes; expected {expected} for the {shape[0]} {KINDS[magic]} "
+            f"that its header names; is the file truncated?"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -1,0 +1,327 @@
+"""Recipes × seeds → results, as many at a time as there are cores.
+
+    run_experiment(EXPERIMENTS["ladder"].runs(), Path("results/ladder"), load_mnist(), options)
+
+Each run is a process of its own with one thread: on a small network two such processes are faster
+than one with two threads. What is done is not done again; a killed experiment loses the runs that
+were in progress and nothing else.
+"""
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from torch import Tensor
+
+from .data import Mnist, load_mnist
+from .device import environment, pick_device, use_threads
+from .errors import MnistError, ResultError
+from .files import remove_leftovers
+from .recipes import LADDER, Recipe, find_recipe
+from .results import Result, load_result, row_name, save_result
+from .training import fit
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training to be done."""
+
+    recipe: Recipe
+    seed: int
+    precision: str = "float32"
+
+    @property
+    def row(self) -> str:
+        """The name that runs differing only in their seed share."""
+        return row_name(self.recipe, self.precision)
+
+    @property
+    def file_name(self) -> str:
+        """Where its result goes, in the experiment's folder."""
+        return f"{self.row}-seed{self.seed}.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How runs are done, the same for all of an experiment.
+
+    Attributes:
+        workers: processes at a time; None for one per core, or one where the device is a GPU.
+        threads: per process.
+        data_dir, holdout: as for `load_mnist`.
+    """
+
+    workers: int | None = None
+    threads: int = 1
+    device: str = "auto"
+    data_dir: Path | None = None
+    holdout: int = 0
+
+
+def _runs(rows: dict[str, int], precisions: Sequence[str] = ("float32",)) -> list[Run]:
+    """Return the runs of {recipe: number of seeds}, row by row."""
+    return [
+        Run(find_recipe(name), seed, precision)
+        for name, seeds in rows.items()
+        for precision in precisions
+        for seed in range(seeds)
+    ]
+
+
+# Five seeds as the original had; ten where our own claims rest.
+EXPERIMENTS = {
+    "ladder": _runs({r.name: 10 if r.name in ("sgd", "decay") else 5 for r in LADDER}),
+    "precision": _runs({"decay": 10}, precisions=("float32", "bfloat16")),
+}
+
+
+@dataclass
+class _Job:
+    """A run in progress: its process, and the parent's end of its pipe."""
+
+    run: Run
+    process: Any
+    pipe: Connection
+    started: float = field(default_factory=time.perf_counter)
+    share_done: float = 0.0  # of the training
+
+
+def run_experiment(
+    runs: Sequence[Run], directory: Path, data: Mnist, options: Options
+) -> dict[str, str]:
+    """Do the runs that have no result yet, and write one result file each.
+
+    A result that another experiment beside this one has for the same run is taken from there: the
+    same recipe, seed and precision would give the same again.
+
+    Returns:
+        What went wrong, by file name; empty when every run has its result.
+
+    Raises:
+        ResultError: a file in the way is damaged, or belongs to another recipe or data set.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(directory)
+    done = {run: r for run in runs if (r := _existing(run, directory, data, options.holdout))}
+    waiting = [run for run in runs if run not in done]
+    gpu = pick_device(options.device).type == "cuda"
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    workers = options.workers or (1 if gpu else cores)
+    commit = current_commit()
+    failures: dict[str, str] = {}
+    jobs: list[_Job] = []
+    display = _Display(runs, done, workers)
+    try:
+        with display:
+            while waiting or jobs:
+                while waiting and len(jobs) < workers:
+                    jobs.append(_start(waiting.pop(0), options))
+                ready = wait([job.pipe for job in jobs], timeout=1.0)
+                for job in [job for job in jobs if job.pipe in ready]:
+                    outcome = _receive(job)
+                    if isinstance(outcome, float):
+                        job.share_done = outcome
+                        continue
+                    jobs.remove(job)
+                    job.process.join()
+                    if isinstance(outcome, Result):
+                        done[job.run] = replace(outcome, commit=commit)
+                        save_result(directory / job.run.file_name, done[job.run])
+                    else:
+                        failures[job.run.file_name] = outcome
+                    display.finished(job.run, outcome)
+                display.update(jobs, waiting)
+    finally:
+        for job in jobs:
+            job.process.kill()
+    return failures
+
+
+def _existing(run: Run, directory: Path, data: Mnist, holdout: int) -> Result | None:
+    """Return the run's result if it was measured before, here or in a sister experiment."""
+    path = directory / run.file_name
+    for candidate in [path, *sorted(directory.parent.glob(f"*/{run.file_name}"))]:
+        if not candidate.exists():
+            continue
+        result = load_result(candidate, data.test, data.fingerprint)
+        if (result.recipe, result.holdout) == (run.recipe, holdout):
+            if candidate != path:
+                shutil.copyfile(candidate, path)
+            return result
+        if candidate == path:
+            raise ResultError(
+                f"{path}: was measured with another recipe of that name or another hold-out; move "
+                f"it away, or choose another --output"
+            )
+    return None
+
+
+def _start(run: Run, options: Options) -> _Job:
+    """Start the run in a process of its own; fork would copy PyTorch's threads half."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, run, options), daemon=True)
+    process.start()
+    theirs.close()  # so that a process that dies is an end of file here
+    return _Job(run, process, ours)
+
+
+def _receive(job: _Job) -> float | str | Result:
+    """Return the share of the training done, or the result, or what went wrong."""
+    try:
+        return job.pipe.recv()
+    except EOFError:
+        job.process.join()
+        return f"its process died (exit code {job.process.exitcode}); out of memory?"
+
+
+def _work(pipe: Connection, run: Run, options: Options) -> None:
+    """Do one run and send its result; the body of a worker process."""
+    try:
+        use_threads(options.threads)
+        data = load_mnist(options.data_dir, holdout=options.holdout)
+        pipe.send(measure(run, data, options, _PipeProgress(pipe)))
+    except MnistError as error:
+        pipe.send(str(error))
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass  # the parent is stopping, or gone
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Result:
+    """Train and test once, in this process."""
+    started = time.perf_counter()
+    trained = fit(
+        run.recipe,
+        data,
+        seed=run.seed,
+        device=options.device,
+        precision=run.precision,
+        progress=progress,
+    )
+    digits = trained.predict(data.test.images).argmax(axis=1)
+    total_seconds = time.perf_counter() - started
+    last = trained.history[-1] if trained.history else {}
+    return Result(
+        recipe=run.recipe,
+        seed=run.seed,
+        precision=trained.precision,
+        data=data.fingerprint,
+        holdout=options.holdout,
+        test_accuracy=float(np.mean(digits == data.test.labels)),
+        holdout_accuracy=last.get("holdout_accuracy"),
+        predictions="".join(map(str, digits)),
+        train_seconds=last.get("seconds", 0.0),
+        total_seconds=total_seconds,
+        history=trained.history,
+        environment=environment(pick_device(options.device)),
+        commit=None,
+    )
+
+
+def current_commit() -> str | None:
+    """Return the commit of the checkout that this code is in, or None; "+" marks changes."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--verify", "HEAD"], capture_output=True, text=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", "*.py"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return head.stdout.strip() + ("+" if changes.stdout else "") or None
+
+
+class _PipeProgress:
+    """Tells the parent how far the training is; ends the worker when the parent is gone."""
+
+    def __init__(self, pipe: Connection):
+        self.pipe = pipe
+        self.told = 0.0
+
+    def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
+        self.num_epochs, self.num_images, self.epochs_done = num_epochs, num_images, epochs_done
+
+    def step(self, images_done: int, loss: Tensor) -> None:
+        if time.perf_counter() - self.told > 1:
+            self.told = time.perf_counter()
+            self.pipe.send((self.epochs_done + images_done / self.num_images) / self.num_epochs)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self.epochs_done = record["epoch"]
+
+
+class _Display:
+    """A live table of the rows on a terminal, a line per finished run elsewhere; on stderr."""
+
+    def __init__(self, runs: Sequence[Run], done: dict[Run, Result], workers: int):
+        self.runs, self.done, self.workers = runs, done, workers
+        self.console = Console(stderr=True)
+        self.live = Live(console=self.console, auto_refresh=False) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> None:
+        if self.live:
+            self.live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def finished(self, run: Run, outcome: Result | str) -> None:
+        """Say how a run ended, where there is no live table."""
+        if not self.live:
+            text = outcome if isinstance(outcome, str) else f"{outcome.test_accuracy:.2%}"
+            print(
+                f"{run.row} seed {run.seed}: {text}; {len(self.done)} of {len(self.runs)} done",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def update(self, jobs: list[_Job], waiting: list[Run]) -> None:
+        """Redraw the table."""
+        if not self.live:
+            return
+        left = self._seconds_left(jobs, waiting)
+        title = f"{len(self.done)} of {len(self.runs)} runs done"
+        if left is not None:
+            title += f", about {left / 60:.0f} min left"
+        table = Table("row", "done", "running", "mean so far", title=title)
+        for row in dict.fromkeys(run.row for run in self.runs):
+            of_row = [run for run in self.runs if run.row == row]
+            scores = [self.done[run].test_accuracy for run in of_row if run in self.done]
+            running = [f"{job.share_done:.0%}" for job in jobs if job.run.row == row]
+            mean = f"{np.mean([s for s in scores if s is not None]):.2%}" if scores else ""
+            table.add_row(row, f"{len(scores)} of {len(of_row)}", " ".join(running), mean)
+        self.live.update(table, refresh=True)
+
+    def _seconds_left(self, jobs: list[_Job], waiting: list[Run]) -> float | None:
+        """Return an estimate from the runs done and in progress; None before there is any."""
+        now = time.perf_counter()
+        seconds: dict[str, float] = {}
+        for job in jobs:
+            if job.share_done > 0.02:
+                seconds[job.run.row] = (now - job.started) / job.share_done
+        for run, result in self.done.items():
+            seconds[run.row] = result.total_seconds
+        if not seconds:
+            return None
+        # A row that has not begun is taken to cost what the dearest known one does.
+        dearest = max(seconds.values())
+        total = sum(seconds.get(run.row, dearest) for run in waiting)
+        total += sum((1 - job.share_done) * seconds.get(job.run.row, dearest) for job in jobs)
+        return total / self.workers

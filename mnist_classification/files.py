@@ -1,0 +1,43 @@
+"""Write files so that a reader, or a crash, sees the old content or the new, never a part."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import RunError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a temporary file beside `path`, flush it to disk, and rename it into place.
+
+    Raises:
+        RunError: the disk is full or the folder can't be written; what stood at `path` still does.
+    """
+    if isinstance(content, str):
+        content = content.encode()
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would follow the model around
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"can't write {path}: {error.strerror}; nothing was replaced; "
+            f"free some space or choose another folder"
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # renamed already, unless something failed
+                os.unlink(temporary)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Delete the temporary files that a killed process left in `directory`."""
+    for leftover in directory.glob(".*.*"):
+        if leftover.is_file() and len(leftover.suffix) == 9:  # mkstemp's eight random characters
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""The networks, simple to complex. Read this file first, then recipes.py, then training.py.
+
+    network = build("lenet", torch.Generator().manual_seed(0))
+    logits = network(pixels)                  # (N, 1, 28, 28) float32 → (N, 10)
+
+LeNet is LeCun et al. 1998, "Gradient-based learning applied to document recognition", with
+average pooling and a linear head; the deeper CNN is the one of the README this project follows.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import RecipeError, unknown
+
+
+class Network(nn.Module):
+    """Images to ten logits, by way of the last hidden layer.
+
+    `features` ends with the last hidden linear layer, before its activation: what a network
+    "sees" in an image, and what the t-SNE pictures show. `head` turns it into logits.
+    """
+
+    def __init__(self, features: nn.Sequential, head: nn.Sequential):
+        super().__init__()
+        self.features = features
+        self.head = head
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits, (N, 10), of pixels, (N, 1, 28, 28)."""
+        return self.head(self.features(pixels))
+
+
+def lenet() -> Network:
+    """LeNet-5 with a plain linear head: 44,426 parameters."""
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 6, 5),  # 28 → 24
+            nn.Tanh(),
+            nn.AvgPool2d(2),  # 24 → 12
+            nn.Conv2d(6, 16, 5),  # 12 → 8
+            nn.Tanh(),
+            nn.AvgPool2d(2),  # 8 → 4
+            nn.Conv2d(16, 120, 4),  # 4 → 1
+            nn.Flatten(),
+            nn.Linear(120, 84),
+        ),
+        head=nn.Sequential(nn.Tanh(), nn.Linear(84, 10)),
+    )
+
+
+def deeper_cnn() -> Network:
+    """Three 3×3 convolutions and a hidden layer of 100: 159,254 parameters.
+
+    Pooling stands before ReLU where the original has it after: the maximum commutes with a
+    rising function, so outputs and gradients are the same, on a quarter of the elements.
+    """
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 32, 3),  # 28 → 26
+            nn.MaxPool2d(2),  # 26 → 13
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3),  # 13 → 11
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),  # 11 → 9
+            nn.MaxPool2d(2),  # 9 → 4
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 100),
+        ),
+        head=nn.Sequential(nn.ReLU(), nn.Linear(100, 10)),
+    )
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {"lenet": lenet, "deeper-cnn": deeper_cnn}
+
+
+def build(name: str, generator: torch.Generator) -> Network:
+    """Build a network by name, with initial weights drawn from `generator`.
+
+    Raises:
+        RecipeError: there is no network of that name.
+    """
+    if name not in NETWORKS:
+        raise RecipeError(unknown("network", name, NETWORKS))
+    network = NETWORKS[name]()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            # PyTorch's own default, U(±1/√fan_in), but from our generator, not the global one.
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return network.to(memory_format=torch.channels_last)  # the layout that convolutions like best
+
+
+def to_pixels(images: np.ndarray, mean: float, std: float) -> Tensor:
+    """Turn (N, 28, 28) uint8 images into normalised pixels, (N, 1, 28, 28) float32."""
+    return torch.tensor(images).unsqueeze(1).float().div_(255).sub_(mean).div_(std)
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, pixels: Tensor, batch_size: int = 500) -> Tensor:
+    """Return the network's output for all pixels, in evaluation mode, batch by batch."""
+    network.eval()
+    return torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()

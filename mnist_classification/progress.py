@@ -1,0 +1,75 @@
+"""How a training run shows itself: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Progress(Protocol):
+    """What `fit` tells about itself as it goes."""
+
+    def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
+        """Training begins, or goes on after some epochs."""
+
+    def step(self, images_done: int, loss: Tensor) -> None:
+        """A step is done: so many images of this epoch; the step's mean loss, on the device."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """An epoch is done; the record is the one in metrics.jsonl."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
+        """Ignore it."""
+
+    def step(self, images_done: int, loss: Tensor) -> None:
+        """Ignore it."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+
+class TerminalProgress:
+    """Epoch, loss, images per second and time left, on stderr."""
+
+    def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
+        """Note the size of the run and where it starts."""
+        self.num_epochs, self.num_images = num_epochs, num_images
+        self.epochs_done = self.first_epoch = epochs_done
+        self.started = self.shown = time.perf_counter()
+        self.live = sys.stderr.isatty()
+
+    def step(self, images_done: int, loss: Tensor) -> None:
+        """Redraw the line, at most five times a second: reading the loss waits for the device."""
+        if self.live and time.perf_counter() - self.shown > 0.2:
+            self.shown = time.perf_counter()
+            done = self.epochs_done * self.num_images + images_done
+            total = self.num_epochs * self.num_images
+            bar = "█" * round(20 * done / total)
+            head = f"epoch {self.epochs_done + 1}/{self.num_epochs}"
+            line = f"{bar:░<20} {head}  loss {loss.item():.3f}  {self._pace(images_done)}"
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Leave a line that stays."""
+        self.epochs_done = record["epoch"]
+        accuracy = f"training accuracy {record['train_accuracy']:.2%}"
+        if "holdout_accuracy" in record:
+            accuracy += f", hold-out {record['holdout_accuracy']:.2%}"
+        line = (
+            f"epoch {self.epochs_done}/{self.num_epochs}  loss {record['train_loss']:.4f}  "
+            f"{accuracy}  {self._pace(0)}"
+        )
+        print(f"\r\x1b[K{line}" if self.live else line, file=sys.stderr, flush=True)
+
+    def _pace(self, images_done: int) -> str:
+        """Return images per second since the start, and the time that the rest will take."""
+        done = (self.epochs_done - self.first_epoch) * self.num_images + images_done
+        rate = done / (time.perf_counter() - self.started)
+        left = ((self.num_epochs - self.epochs_done) * self.num_images - images_done) / rate
+        return f"{rate:,.0f} images/s  {left // 60:.0f}:{left % 60:02.0f} left"

@@ -1,0 +1,126 @@
+"""One run's outcome as one JSON file: results/<experiment>/<row>-seed<seed>.json.
+
+    result = load_result(Path("results/ladder/sgd-seed0.json"), labels)
+    print(result.test_accuracy)
+
+The file holds every predicted digit, so that whatever else is asked of a run later, an interval or
+a comparison, is computed and never stored.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data import Examples
+from .errors import RecipeError, ResultError
+from .files import write_atomically
+from .recipes import Recipe, recipe_from_dict
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one run measured, and everything that decided it.
+
+    Attributes:
+        row: the recipe's name, with the precision where it is not float32.
+        data: `Mnist.fingerprint`; holdout: how many training images were set aside.
+        test_accuracy, holdout_accuracy: 0 to 1; None where not measured.
+        predictions: the predicted digit of each test image, as one string; "" if not tested.
+        train_seconds: the epochs alone.
+        total_seconds: building, preparing the arrays, training and the test pass.
+        environment: versions, processor, threads. commit: of the project's repository, if any.
+    """
+
+    recipe: Recipe
+    seed: int
+    precision: str
+    data: str
+    holdout: int
+    test_accuracy: float | None
+    holdout_accuracy: float | None
+    predictions: str
+    train_seconds: float
+    total_seconds: float
+    history: list[dict[str, Any]]
+    environment: dict[str, Any]
+    commit: str | None
+
+    @property
+    def row(self) -> str:
+        """The name under which runs that differ only in their seed are gathered."""
+        return row_name(self.recipe, self.precision)
+
+    @property
+    def digits(self) -> np.ndarray:
+        """The predictions as (N,) uint8."""
+        return np.frombuffer(self.predictions.encode(), np.uint8) - ord("0")
+
+
+def row_name(recipe: Recipe, precision: str) -> str:
+    """Return the recipe's name, with the precision where it is not float32."""
+    return recipe.name + ("" if precision == "float32" else f"+precision={precision}")
+
+
+def save_result(path: Path, result: Result) -> None:
+    """Write the result whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": VERSION} | dataclasses.asdict(result)
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
+    """Read one result and check that it is what it says.
+
+    Args:
+        test: the test set on which it was measured.
+        fingerprint: `Mnist.fingerprint` of that data set.
+
+    Raises:
+        ResultError: damaged, of another version or of another data set.
+    """
+    advice = "move the file away and run the experiment again"
+    try:
+        content = json.loads(path.read_text())
+        version = content.pop("version")
+        if version != VERSION:
+            raise ResultError(f"{path}: result of version {version}; expected {VERSION}; {advice}")
+        result = Result(**content | {"recipe": recipe_from_dict(content["recipe"])})
+        if result.data != fingerprint:
+            raise ResultError(
+                f"{path}: measured on another data set (fingerprint {result.data[:12]}, expected "
+                f"{fingerprint[:12]}); give its folder by --data-dir, or {advice}"
+            )
+        if result.predictions or result.test_accuracy is not None:
+            digits = result.digits
+            if digits.shape != test.labels.shape or not math.isclose(
+                float((digits == test.labels).mean()), result.test_accuracy or 0, abs_tol=1e-9
+            ):
+                raise ResultError(f"{path}: its predictions don't give its accuracy; {advice}")
+    except OSError as error:
+        raise ResultError(f"{path}: can't be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecipeError) as error:
+        raise ResultError(f"{path}: damaged: {error}; {advice}") from None
+    return result
+
+
+def load_results(directory: Path, test: Examples, fingerprint: str) -> dict[str, list[Result]]:
+    """Read every result in a directory, by row, each row ordered by seed.
+
+    Raises:
+        ResultError: the directory has no results, or one of them is not right.
+    """
+    paths = sorted(directory.glob("*-seed*.json"))
+    if not paths:
+        raise ResultError(f"{directory}: no results here; run `mnist experiment {directory.name}`")
+    rows: dict[str, list[Result]] = {}
+    for path in paths:
+        result = load_result(path, test, fingerprint)
+        rows.setdefault(result.row, []).append(result)
+    return {row: sorted(results, key=lambda r: r.seed) for row, results in rows.items()}

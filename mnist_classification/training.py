@@ -1,0 +1,130 @@
+"""The one training loop. Read after model.py and recipes.py.
+
+    trained = fit(find_recipe("decay"), load_mnist(), seed=0)
+
+The data lies on the device as one tensor and a batch is an index into it; preparing images one by
+one through a loader is most of what makes small networks slow to train.
+"""
+
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+
+from .checkpoint import RunDirectory, Trained
+from .data import Mnist
+from .device import keep_freed_memory, pick_device, pick_precision
+from .errors import RunError
+from .model import Network, build, to_pixels
+from .progress import Progress, Silent
+from .recipes import Recipe
+
+
+def fit(
+    recipe: Recipe,
+    data: Mnist,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    run: RunDirectory | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train the recipe's network on `data.train`; the same seed gives the same weights.
+
+    Bit for bit, that is, on one machine with the same versions and number of threads, and no
+    matter how often the run was interrupted. The test set is not looked at.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `bfloat16` (autocast; the weights stay float32) or `float32`.
+        run: where checkpoints go after each epoch, and what a resumed run starts from.
+        progress: is told of each step and epoch.
+
+    Raises:
+        RunError: the loss is no longer a finite number, a checkpoint can't be written, or an
+            option is not known.
+    """
+    if not 0 <= seed < 2**63:
+        raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
+    keep_freed_memory()
+    target = pick_device(device)
+    precision = pick_precision(precision, target)
+    progress = progress or Silent()
+    generator = torch.Generator().manual_seed(seed)  # the source of all that is random
+    network = build(recipe.network, generator).to(target)
+    optimizer = build_optimizer(recipe, network)
+
+    images = to_pixels(data.train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
+    labels = torch.tensor(data.train.labels, dtype=torch.int64, device=target)
+    steps_per_epoch = math.ceil(len(labels) / recipe.batch_size)
+    total_steps = recipe.num_epochs * steps_per_epoch
+
+    history = run.restore(network, optimizer, generator) if run else []
+    trained = Trained(network, recipe, seed, precision, data.fingerprint, history)
+    progress.start(recipe.num_epochs, len(labels), epochs_done=len(history))
+    started = time.perf_counter() - (history[-1]["seconds"] if history else 0)
+
+    for epoch in range(len(history), recipe.num_epochs):
+        network.train()
+        order = torch.randperm(len(labels), generator=generator).to(target)
+        outputs = torch.empty(len(labels), 10, device=target)  # scored once, when it is full
+
+        for i, batch in enumerate(order.split(recipe.batch_size)):
+            step = epoch * steps_per_epoch + i
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step / total_steps)
+
+            with torch.autocast(target.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                logits = network(images[batch])
+            logits = logits.float()
+            loss = F.cross_entropy(logits, labels[batch])
+            optimizer.zero_grad()
+            (loss * len(batch) if recipe.loss_reduction == "sum" else loss).backward()
+            optimizer.step()
+
+            done = i * recipe.batch_size + len(batch)
+            outputs[done - len(batch) : done] = logits.detach()
+            progress.step(done, loss)
+
+        losses = F.cross_entropy(outputs, labels[order], reduction="none")
+        if not losses.isfinite().all():
+            step = (
+                epoch * steps_per_epoch + int(losses.isfinite().int().argmin()) // recipe.batch_size
+            )
+            raise RunError(
+                f"the loss is no longer a finite number at step {step + 1} of {total_steps}; "
+                f"try a --learning-rate below {recipe.learning_rate}"
+            )
+        record = {
+            "epoch": epoch + 1,
+            "train_loss": losses.mean().item(),
+            "train_accuracy": (outputs.argmax(1) == labels[order]).float().mean().item(),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+            "seconds": time.perf_counter() - started,
+        }
+        if data.holdout:
+            digits = trained.predict(data.holdout.images).argmax(axis=1)
+            record["holdout_accuracy"] = float((digits == data.holdout.labels).mean())
+        history.append(record)
+        if run:
+            run.save(network, optimizer, generator, history)
+        progress.epoch(record)
+
+    network.eval()
+    return trained
+
+
+def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer; fused, so that a step is one call for all parameters."""
+    if recipe.optim == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+    return torch.optim.SGD(
+        network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True
+    )
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Return the step size after `progress` of the run, 0 to 1."""
+    return recipe.learning_rate * (1 - progress if recipe.schedule == "linear" else 1)
