@@ -9,14 +9,13 @@ import json
 import shlex
 import signal
 import sys
-import typing
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from .errors import ExperimentError, MnistError, unknown
-from .recipes import Recipe, find_recipe, with_changes
+from .recipes import SETTINGS, find_recipe, with_changes
 
 app = App(
     name="mnist",
@@ -45,8 +44,7 @@ RecipeFlags = dataclasses.make_dataclass(
     "RecipeFlags",
     [
         (name, Annotated[hint.__origin__ | None, Parameter(help=hint.__metadata__[0])], None)
-        for name, hint in typing.get_type_hints(Recipe, include_extras=True).items()
-        if name != "name"
+        for name, hint in SETTINGS.items()
     ],
     namespace={"__module__": __name__},
 )
@@ -85,8 +83,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def train(
     *,
     recipe: str = "decay",
-    changes: Annotated[  # type: ignore[valid-type]
-        RecipeFlags | None, Parameter(name="*", group="Changes to the recipe")
+    changes: Annotated[
+        RecipeFlags | None,  # type: ignore[valid-type]
+        Parameter(name="*", group="Changes to the recipe"),
     ] = None,
     seed: int = 0,
     output: Path | None = None,
@@ -208,7 +207,9 @@ def evaluate(
 
 @app.command
 def experiment(
-    name: Annotated[str, Parameter(help="ladder, precision, or run for recipes of your choice")],
+    name: Annotated[
+        str, Parameter(help="ladder, failed-ideas, precision, or run for recipes of your choice")
+    ],
     *,
     recipes: str | None = None,
     seeds: str | None = None,

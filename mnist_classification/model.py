@@ -75,7 +75,101 @@ def deeper_cnn() -> Network:
     )
 
 
-NETWORKS: dict[str, Callable[[], Network]] = {"lenet": lenet, "deeper-cnn": deeper_cnn}
+def deeper_cnn_batch_norm() -> Network:
+    """The deeper CNN with batch normalization after each convolution: 159,574 parameters."""
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 32, 3),  # 28 → 26
+            nn.BatchNorm2d(32),
+            nn.MaxPool2d(2),  # 26 → 13
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3),  # 13 → 11
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),  # 11 → 9
+            nn.BatchNorm2d(64),
+            nn.MaxPool2d(2),  # 9 → 4
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 100),
+        ),
+        head=nn.Sequential(nn.ReLU(), nn.Linear(100, 10)),
+    )
+
+
+def even_deeper_cnn() -> Network:
+    """The deeper CNN with two more convolutions of 128 channels: 483,094 parameters."""
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 32, 3),  # 28 → 26
+            nn.MaxPool2d(2),  # 26 → 13
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3),  # 13 → 11
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),  # 11 → 9
+            nn.MaxPool2d(2),  # 9 → 4
+            nn.ReLU(),
+            nn.Conv2d(64, 128, 3, padding=1),  # 4 → 4
+            nn.ReLU(),
+            nn.Conv2d(128, 128, 3, padding=1),  # 4 → 4
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(128 * 4 * 4, 100),
+        ),
+        head=nn.Sequential(nn.ReLU(), nn.Linear(100, 10)),
+    )
+
+
+class Enlarge(nn.Module):
+    """Make (N, 3, 64, 64) of (N, 1, 28, 28): small, yet AlexNet's strides leave a pixel."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Resize bilinearly and give all three colour channels the same grey."""
+        large = nn.functional.interpolate(pixels, size=(64, 64), mode="bilinear")
+        return large.expand(-1, 3, -1, -1)
+
+
+def alexnet() -> Network:
+    """AlexNet with ten outputs: 57,044,810 parameters.
+
+    Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), the
+    version that torchvision publishes ImageNet weights for.
+    """
+    return Network(
+        features=nn.Sequential(
+            Enlarge(),  # 28 → 64
+            nn.Conv2d(3, 64, 11, stride=4, padding=2),  # 64 → 15
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 15 → 7
+            nn.Conv2d(64, 192, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 7 → 3
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 3 → 1
+            nn.AdaptiveAvgPool2d(6),  # 1 → 6, copies: the weights want 224-pixel images' size
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(4096, 4096),
+        ),
+        head=nn.Sequential(nn.ReLU(), nn.Linear(4096, 10)),
+    )
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "lenet": lenet,
+    "deeper-cnn": deeper_cnn,
+    "deeper-cnn-batch-norm": deeper_cnn_batch_norm,
+    "even-deeper-cnn": even_deeper_cnn,
+    "alexnet": alexnet,
+}
 
 
 def build(name: str, generator: torch.Generator) -> Network:
@@ -93,7 +187,8 @@ def build(name: str, generator: torch.Generator) -> Network:
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    return network.to(memory_format=torch.channels_last)  # the layout that convolutions like best
+    # The layout that convolutions like best; PyTorch's type stubs lack this argument.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def to_pixels(images: np.ndarray, mean: float, std: float) -> Tensor:

@@ -3,18 +3,22 @@
 Every figure comes from what a command measured; none is typed by hand.
 """
 
-from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from .checkpoint import Trained
 from .evaluation import Evaluation
+from .recipes import settings
+
+if TYPE_CHECKING:
+    from .checkpoint import Trained
 
 
-def model_card(trained: Trained, evaluation: Evaluation, environment: dict[str, str | int]) -> str:
+def model_card(
+    trained: "Trained", evaluation: Evaluation, environment: dict[str, str | int]
+) -> str:
     """Return the README.md that lies beside a trained model, as Markdown."""
     low, high = evaluation.interval
     parameters = sum(p.numel() for p in trained.network.parameters())
     seconds = trained.history[-1]["seconds"] if trained.history else 0
-    settings = asdict(trained.recipe).items()
     return f"""# {trained.recipe.name}, seed {trained.seed}
 
 A `{trained.recipe.network}` network of {parameters:,} parameters that reads one 28×28 grey image
@@ -35,7 +39,7 @@ several seeds are in the project's README.
 
 | setting | value |
 |---|---|
-{"".join(f"| {name} | {value} |{chr(10)}" for name, value in settings)}
+{"".join(f"| {name} | {value} |{chr(10)}" for name, value in settings(trained.recipe).items())}
 ## Use
 
 ```python

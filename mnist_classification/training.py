@@ -12,6 +12,7 @@ import time
 import torch
 import torch.nn.functional as F
 
+from .augment import augment
 from .checkpoint import RunDirectory, Trained
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
@@ -57,6 +58,7 @@ def fit(
     optimizer = build_optimizer(recipe, network)
 
     images = to_pixels(data.train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
+    paper = -recipe.pixel_mean / recipe.pixel_std
     labels = torch.tensor(data.train.labels, dtype=torch.int64, device=target)
     steps_per_epoch = math.ceil(len(labels) / recipe.batch_size)
     total_steps = recipe.num_epochs * steps_per_epoch
@@ -68,6 +70,8 @@ def fit(
 
     for epoch in range(len(history), recipe.num_epochs):
         network.train()
+        # Dropout draws from PyTorch's global generator: give it a seed of this epoch's own.
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         order = torch.randperm(len(labels), generator=generator).to(target)
         outputs = torch.empty(len(labels), 10, device=target)  # scored once, when it is full
 
@@ -76,8 +80,9 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step / total_steps)
 
+            pixels = augment(images[batch], recipe.augment, paper=paper, generator=generator)
             with torch.autocast(target.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                logits = network(images[batch])
+                logits = network(pixels)
             logits = logits.float()
             loss = F.cross_entropy(logits, labels[batch])
             optimizer.zero_grad()
