@@ -1,0 +1,137 @@
+import gzip
+
+import numpy as np
+import pytest
+from conftest import write_idx
+
+from mnist_classification.data import SHA256, load_mnist
+from mnist_classification.errors import DataError
+
+IMAGES = np.arange(20 * 784, dtype=np.uint32).astype(np.uint8).reshape(20, 28, 28)
+LABELS = np.arange(20, dtype=np.uint8) % 10
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_idx(tmp_path, "train", IMAGES, LABELS)
+    write_idx(tmp_path, "t10k", IMAGES[:5], LABELS[:5])
+    return tmp_path
+
+
+def test_embedded_mnist_is_the_original(mnist):
+    assert mnist.train.images.shape == (60000, 28, 28)
+    assert mnist.test.images.shape == (10000, 28, 28)
+    assert mnist.train.images.dtype == mnist.train.labels.dtype == np.uint8
+    assert mnist.sha256 == SHA256
+    assert mnist.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    assert np.bincount(mnist.test.labels).tolist() == [
+        *[980, 1135, 1032, 1010, 982],
+        *[892, 958, 1028, 974, 1009],
+    ]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("layout", [".", "raw", "MNIST/raw", "FashionMNIST/raw"])
+def test_reads_every_layout(tmp_path, compress, layout):
+    write_idx(tmp_path / layout, "train", IMAGES, LABELS, compress)
+    write_idx(tmp_path / layout, "t10k", IMAGES[:5], LABELS[:5], compress)
+    data = load_mnist(tmp_path)
+    np.testing.assert_array_equal(data.train.images, IMAGES)
+    np.testing.assert_array_equal(data.test.labels, LABELS[:5])
+
+
+def test_reads_names_with_a_dot(folder):
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    assert len(load_mnist(folder).train) == 20
+
+
+def test_environment_names_the_folder_and_an_argument_comes_first(folder, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA_DIR", str(folder))
+    assert len(load_mnist().train) == 20
+    monkeypatch.setenv("MNIST_DATA_DIR", "/nowhere")
+    assert len(load_mnist(folder).train) == 20
+
+
+def test_fingerprints_tell_data_sets_apart(folder, mnist):
+    assert load_mnist(folder).fingerprint == load_mnist(folder).fingerprint != mnist.fingerprint
+
+
+def test_holdout_is_reproducible_and_representative(mnist):
+    data = load_mnist(holdout=10_000)
+    again = load_mnist(holdout=10_000)
+    assert (len(data.train), len(data.holdout), len(data.test)) == (50_000, 10_000, 10_000)
+    np.testing.assert_array_equal(data.holdout.images, again.holdout.images)
+    together = np.sort(np.concatenate([data.train.labels, data.holdout.labels]))
+    np.testing.assert_array_equal(together, np.sort(mnist.train.labels))
+    shares = np.bincount(data.holdout.labels) / 10_000 - np.bincount(mnist.train.labels) / 60_000
+    assert np.abs(shares).max() < 0.01
+
+
+@pytest.mark.parametrize("holdout", [-1, 20, 1000])
+def test_refuses_a_holdout_that_does_not_fit(folder, holdout):
+    with pytest.raises(DataError, match=f"hold-out of {holdout}.*expected 0 to 19"):
+        load_mnist(folder, holdout=holdout)
+
+
+def damage(folder, name, change):
+    path = folder / name
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("train-images-idx3-ubyte", lambda b: b[:5000], "5000 bytes; expected 15696.*truncated"),
+        ("train-images-idx3-ubyte", lambda b: b + b"x", "15697 bytes; expected 15696"),
+        ("train-images-idx3-ubyte", lambda b: b[:9], "9 bytes; expected"),
+        ("train-images-idx3-ubyte", lambda b: b[:0], r"starts with bytes \(none\)"),
+        ("train-images-idx3-ubyte", lambda b: b"\x93NUMPY" + b, "starts with bytes 934e554d"),
+        ("train-images-idx3-ubyte", lambda b: gzip.compress(b)[:-20], "can't be read"),
+        ("train-images-idx3-ubyte", lambda b: b"\x1f\x8b" + b, "can't be read"),
+        ("train-labels-idx1-ubyte", lambda b: b[:-1] + b"\x0a", "label 10 at index 19"),
+        (
+            "t10k-labels-idx1-ubyte",
+            lambda b: b[:7] + b"\x04" + b[8:-1],
+            "4 labels for the 5 images",
+        ),
+    ],
+)
+def test_names_what_is_wrong_with_a_file(folder, name, change, message):
+    damage(folder, name, change)
+    with pytest.raises(DataError, match=message) as error:
+        load_mnist(folder)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_names_swapped_files(folder):
+    images, labels = folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte"
+    content = images.read_bytes()
+    images.write_bytes(labels.read_bytes())
+    labels.write_bytes(content)
+    with pytest.raises(DataError, match="holds labels; expected images; are two files swapped"):
+        load_mnist(folder)
+
+
+def test_names_images_of_another_size(tmp_path):
+    write_idx(tmp_path, "train", np.zeros((3, 32, 30), np.uint8), LABELS[:3])
+    write_idx(tmp_path, "t10k", IMAGES[:5], LABELS[:5])
+    with pytest.raises(DataError, match="images of 32×30 pixels; expected 28×28"):
+        load_mnist(tmp_path)
+
+
+def test_names_missing_files_and_folders(folder, tmp_path):
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="no t10k-labels-idx1-ubyte or"):
+        load_mnist(folder)
+    with pytest.raises(DataError, match="nowhere; expected a folder"):
+        load_mnist(tmp_path / "nowhere")
+
+
+def test_asks_which_of_two_data_sets_is_meant(tmp_path):
+    for name in ("MNIST", "FashionMNIST"):
+        write_idx(tmp_path / name / "raw", "train", IMAGES, LABELS)
+        write_idx(tmp_path / name / "raw", "t10k", IMAGES, LABELS)
+    with pytest.raises(DataError, match="several data sets"):
+        load_mnist(tmp_path)

@@ -1,0 +1,91 @@
+import pytest
+import torch
+from torch import nn
+
+from mnist_classification.errors import RecipeError
+from mnist_classification.model import NETWORKS, build, predict, to_pixels
+
+PARAMETERS = {
+    "lenet": 44_426,
+    "deeper-cnn": 159_254,
+    "deeper-cnn-batch-norm": 159_574,
+    "even-deeper-cnn": 483_094,
+    "alexnet": 57_044_810,
+}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_has_its_parameters_and_shapes(name):
+    network = build(name, generator()).eval()
+    assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
+    pixels = torch.rand(3, 1, 28, 28)
+    assert network(pixels).shape == (3, 10)
+    features = network.features(pixels)
+    assert features.ndim == 2
+    torch.testing.assert_close(network.head(features), network(pixels))
+
+
+def test_last_hidden_layer_of_the_deeper_cnn_has_100_outputs_before_its_activation():
+    features = build("deeper-cnn", generator()).features(torch.rand(50, 1, 28, 28))
+    assert features.shape == (50, 100)
+    assert (features < 0).any()
+
+
+@pytest.mark.parametrize("name", ["lenet", "deeper-cnn"])
+def test_initial_weights_follow_the_seed_and_not_the_global_generator(name):
+    torch.manual_seed(1)
+    first = build(name, generator())
+    torch.manual_seed(2)
+    again, other = build(name, generator()), build(name, generator(1))
+    for a, b, c in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_initial_weights_are_distributed_as_pytorchs_own():
+    ours = build("deeper-cnn", generator())
+    theirs = NETWORKS["deeper-cnn"]()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        if a.numel() > 1000:
+            assert a.std().item() == pytest.approx(b.std().item(), rel=0.1)
+            assert a.abs().max().item() == pytest.approx(b.abs().max().item(), rel=0.05)
+
+
+def test_pooling_before_relu_gives_the_outputs_and_gradients_of_the_usual_order():
+    network = build("deeper-cnn", generator())
+    usual = nn.Sequential(
+        *[nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Flatten(), nn.Linear(1024, 100), nn.ReLU(), nn.Linear(100, 10)],
+    )
+    for ours, theirs in zip(network.parameters(), usual.parameters(), strict=True):
+        theirs.data.copy_(ours)
+    pixels = torch.rand(16, 1, 28, 28, generator=generator())
+    a, b = network(pixels), usual(pixels)
+    torch.testing.assert_close(a, b)
+    a.square().sum().backward()
+    b.square().sum().backward()
+    for ours, theirs in zip(network.parameters(), usual.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_pixels_are_normalised(mnist):
+    pixels = to_pixels(mnist.test.images[:7], 0.5, 0.5)
+    assert pixels.shape == (7, 1, 28, 28)
+    assert (pixels.min().item(), pixels.max().item()) == (-1.0, 1.0)
+    assert to_pixels(mnist.test.images[:7], 0.0, 1.0).max().item() == 1.0
+
+
+def test_predict_does_not_depend_on_the_batch_size():
+    network = build("deeper-cnn-batch-norm", generator())
+    pixels = torch.rand(11, 1, 28, 28)
+    torch.testing.assert_close(predict(network, pixels, 3), predict(network, pixels, 11))
+
+
+def test_unknown_network_gets_the_nearest_name():
+    with pytest.raises(RecipeError, match="unknown network 'lennet'; did you mean 'lenet'"):
+        build("lennet", generator())

@@ -1,0 +1,158 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_classification.data import Mnist
+from mnist_classification.device import PRECISIONS, pick_device, pick_precision
+from mnist_classification.errors import RunError
+from mnist_classification.model import build, to_pixels
+from mnist_classification.recipes import RECIPES, find_recipe
+from mnist_classification.training import build_optimizer, fit, learning_rate
+
+# AlexNet's 57 million parameters take minutes; its network is tested in test_model.py.
+TRAINABLE = [name for name in RECIPES if not name.endswith("alexnet")]
+
+
+def weights(trained):
+    return {name: tensor.clone() for name, tensor in trained.network.state_dict().items()}
+
+
+def assert_same_weights(first, second):
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_recipe_learns(small, name):
+    recipe = find_recipe(name)
+    if recipe.num_epochs:
+        recipe = dataclasses.replace(recipe, num_epochs=2)
+    trained = fit(recipe, small)
+    assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
+    probabilities = trained.predict(small.test.images)
+    assert probabilities.shape == (500, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    if recipe.num_epochs:
+        assert trained.history[1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_epochs_of_real_images_read_most_digits(mnist, precision):
+    part = dataclasses.replace(mnist, train=mnist.train[:6000])
+    trained = fit(find_recipe("decay+num-epochs=2"), part, precision=precision)
+    digits = trained.predict(mnist.test.images).argmax(axis=1)
+    assert (digits == mnist.test.labels).mean() > 0.94
+
+
+@pytest.mark.parametrize("name", ["vanilla", "decay", "sgd-rotation", "sgd-batch-norm"])
+def test_same_seed_same_bits_another_seed_others(small, name):
+    recipe = find_recipe(name + "+num-epochs=1")
+    first, again, other = fit(recipe, small), fit(recipe, small), fit(recipe, small, seed=1)
+    assert_same_weights(first, again)
+    assert not torch.equal(*(next(t.network.parameters()) for t in (first, other)))
+
+
+def test_training_follows_plain_pytorch(small):
+    """The loop, fused and in channels-last, against the textbook's, step by step."""
+    trained = fit(find_recipe("decay+num-epochs=1"), small, precision="float32")
+    generator = torch.Generator().manual_seed(0)
+    network = build("deeper-cnn", generator).to(memory_format=torch.contiguous_format)
+    torch.randint(2**62, (), generator=generator)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    pixels = to_pixels(small.train.images, 0.5, 0.5)
+    labels = torch.tensor(small.train.labels).long()
+    for step, batch in enumerate(torch.randperm(640, generator=generator).split(32)):
+        optimizer.param_groups[0]["lr"] = 0.001 * (1 - step / 20)
+        loss = torch.nn.functional.cross_entropy(
+            network(pixels[batch]), labels[batch], reduction="sum"
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for ours, theirs in zip(trained.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "vanilla"])
+def test_optimizer_is_the_recipes(name):
+    network = torch.nn.Linear(3, 2)
+    optimizer = build_optimizer(RECIPES[name], network)
+    group = optimizer.param_groups[0]
+    assert group["lr"] == RECIPES[name].learning_rate
+    assert isinstance(optimizer, torch.optim.SGD if name == "sgd" else torch.optim.Adam)
+    if name == "sgd":
+        assert group["momentum"] == 0.9
+
+
+def test_averaged_loss_divides_sgds_steps_by_the_batch_size(small):
+    # 32 times the rate with the averaged loss is the rate with the summed one.
+    summed = fit(find_recipe("sgd+num-epochs=1"), small, precision="float32")
+    averaged = fit(
+        find_recipe("sgd+num-epochs=1+loss-reduction=mean+learning-rate=0.032"),
+        small,
+        precision="float32",
+    )
+    for a, b in zip(summed.network.parameters(), averaged.network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_learning_rate_falls_linearly_to_zero():
+    decay = RECIPES["decay"]
+    rates = [learning_rate(decay, progress) for progress in (0, 0.25, 0.5, 1)]
+    assert rates == pytest.approx([0.001, 0.00075, 0.0005, 0])
+    assert learning_rate(RECIPES["sgd"], 0.9) == 0.001
+
+
+def test_last_batch_may_be_smaller(small):
+    part = dataclasses.replace(small, train=small.train[:100])
+    assert fit(find_recipe("sgd+num-epochs=1"), part).history[0]["train_loss"] > 0
+
+
+def test_history_has_the_holdout_only_where_there_is_one(small):
+    recipe = find_recipe("decay+num-epochs=2")
+    keys = {"epoch", "train_loss", "train_accuracy", "learning_rate", "seconds"}
+    assert set(fit(recipe, small).history[0]) == keys
+    data = Mnist(small.train, small.test, small.test, small.sha256, small.directory)
+    trained = fit(recipe, data)
+    assert set(trained.history[0]) == keys | {"holdout_accuracy"}
+    digits = trained.predict(small.test.images).argmax(axis=1)
+    assert trained.history[-1]["holdout_accuracy"] == (digits == small.test.labels).mean()
+
+
+def test_looking_at_the_holdout_changes_nothing(small):
+    data = Mnist(small.train, small.test, small.test, small.sha256, small.directory)
+    recipe = find_recipe("decay-batch-norm+num-epochs=2")
+    assert_same_weights(fit(recipe, small), fit(recipe, data))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(small):
+    with pytest.raises(RunError, match=r"at step \d+ of 20; try a --learning-rate below 1000"):
+        fit(find_recipe("sgd+num-epochs=1+learning-rate=1000"), small)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "got device 'gpu'"),
+        ({"precision": "half"}, "got precision 'half'"),
+        ({"seed": -1}, "got seed -1"),
+        ({"seed": 2**70}, "got seed"),
+    ],
+)
+def test_unknown_options_are_refused(small, options, message):
+    with pytest.raises(RunError, match=message):
+        fit(RECIPES["sgd"], small, **options)
+
+
+def test_precision_is_one_that_the_processor_multiplies():
+    cpu = pick_device("cpu")
+    picked = pick_precision("auto", cpu)
+    features = torch.cpu.get_capabilities()
+    fast = features.get("avx512_bf16") or features.get("amx_bf16")
+    assert picked == ("bfloat16" if fast else "float32")
+    assert pick_precision("float32", cpu) == "float32"
+    assert picked in PRECISIONS
