@@ -22,6 +22,7 @@ app = App(
     help="Train, test and compare the classic MNIST networks.\n\n"
     "Example: mnist train --recipe decay --seed 1",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "mnist_model"
@@ -268,6 +269,64 @@ def experiment(
 
 
 @app.command
+def report(
+    name: Annotated[str, Parameter(help="experiment, or folder of result files")],
+    *,
+    update: Path | None = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write an experiment's tables as Markdown, from its result files.
+
+    Example: mnist report ladder --update README.md
+
+    Parameters
+    ----------
+    update:
+        Markdown file in which to replace the experiment's section, instead of printing it.
+    """
+    from .data import load_mnist
+    from .report import report, update_section
+    from .results import load_results
+
+    data = load_mnist(data_dir)
+    directory = Path(name) if Path(name).is_dir() else Path("results") / name
+    rows = load_results(directory, data.test, data.fingerprint)
+    text = report(directory.name, rows, data.test.labels)
+    if update:
+        update_section(update, directory.name, text)
+    else:
+        print(text, end="")
+
+
+@app.command
+def compare(
+    before: Annotated[Path, Parameter(help="such as results/ladder/sgd, or a model's directory")],
+    after: Annotated[Path, Parameter(help="another of the same kind")],
+    *,
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Compare two recipes over their seeds, or two models on the same images.
+
+    Example: mnist compare results/ladder/sgd results/ladder/decay
+    """
+    from .data import load_mnist
+    from .report import compare_models, compare_rows
+    from .results import load_row
+
+    data = load_mnist(data_dir)
+    if (before / "config.json").exists() or (after / "config.json").exists():
+        from .checkpoint import load_model
+
+        first, second = (load_model(path).predict(data.test.images) for path in (before, after))
+        facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
+    else:
+        rows = [load_row(path, data.test, data.fingerprint) for path in (before, after)]
+        facts, text = compare_rows(*rows)
+    print(json.dumps(facts) if json_ else text)
+
+
+@app.command
 def info(*, data_dir: DataDir = None, json_: Json = False) -> None:
     """Show versions, device, threads, processor features, data and its checksums.
 
@@ -304,12 +363,13 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or "-" in last:
+        ends = part.split("-")
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
             raise ExperimentError(f"got seeds {text!r}; expected such as 0-4 or 1,5,8")
-        if int(first) > int(last or first):
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
             raise ExperimentError(f"got seeds {part!r}, which runs backwards; try {last}-{first}")
-        seeds += range(int(first), int(last or first) + 1)
+        seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
 

@@ -34,7 +34,10 @@ class Recipe:
     """
 
     name: Annotated[str, "what the recipe is called"]
-    network: Annotated[str, "name of the network, see model.py"]
+    network: Annotated[
+        Literal["lenet", "deeper-cnn", "deeper-cnn-batch-norm", "even-deeper-cnn", "alexnet"],
+        "the network, see model.py",
+    ]
     num_epochs: Annotated[int, "passes over the training set; 0 = leave the network untrained"]
     batch_size: Annotated[int, "images per step"]
     optim: Annotated[Literal["adam", "sgd"], "optimizer: Adam, or SGD with momentum"]
@@ -65,7 +68,7 @@ class Recipe:
         ]:
             if not valid:
                 raise RecipeError(f"got {field} {settings(self)[field]}; expected {expected}")
-        for field in ("optim", "schedule", "loss_reduction"):
+        for field in ("network", "optim", "schedule", "loss_reduction"):
             choices = typing.get_args(typing.get_type_hints(Recipe)[field])
             if getattr(self, field) not in choices:
                 raise RecipeError(unknown(field, getattr(self, field), choices))

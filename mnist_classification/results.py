@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .data import Examples
-from .errors import RecipeError, ResultError
+from .errors import RecipeError, ResultError, unknown
 from .files import write_atomically
 from .recipes import Recipe, recipe_from_dict
 
@@ -124,3 +124,15 @@ def load_results(directory: Path, test: Examples, fingerprint: str) -> dict[str,
         result = load_result(path, test, fingerprint)
         rows.setdefault(result.row, []).append(result)
     return {row: sorted(results, key=lambda r: r.seed) for row, results in rows.items()}
+
+
+def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:
+    """Read the results of one row, named as a path: results/ladder/sgd.
+
+    Raises:
+        ResultError: there are none, or one of them is not right.
+    """
+    rows = load_results(path.parent, test, fingerprint)
+    if path.name not in rows:
+        raise ResultError(f"{path}: {unknown('row', path.name, rows)}")
+    return rows[path.name]

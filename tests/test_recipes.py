@@ -3,6 +3,7 @@ import itertools
 import json
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -12,11 +13,16 @@ from mnist_classification.recipes import (
     FAILED_IDEAS,
     LADDER,
     RECIPES,
+    Recipe,
     find_recipe,
     recipe_from_dict,
     replace,
     settings,
 )
+
+
+def test_recipes_know_every_network():
+    assert typing.get_args(typing.get_type_hints(Recipe)["network"]) == tuple(NETWORKS)
 
 
 def changes(before, after):

@@ -1,0 +1,142 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_one_line_error, run_command
+
+from mnist_classification.cli import parse_seeds
+from mnist_classification.errors import ExperimentError
+from mnist_classification.evaluation import evaluate
+from mnist_classification.recipes import SETTINGS
+
+COMMANDS = ["train", "evaluate", "experiment", "report", "compare", "info"]
+
+
+@pytest.fixture(scope="module")
+def trained(small_dir, tmp_path_factory):
+    """A model that the documented command trained, on a small part of the data."""
+    directory = tmp_path_factory.mktemp("run") / "model"
+    result = run_command(
+        *["--num-epochs", 2, "--learning-rate", 0.001, "--batch-size", 32, "--seed", 1],
+        *["--data-dir", small_dir, "--output", directory],
+        script="train.py",
+    )
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+def test_training_says_what_it_does_and_leaves_a_model(trained):
+    directory, result = trained
+    assert result.stdout.startswith("test accuracy ")
+    lines = result.stderr.splitlines()
+    assert "falls to zero; --recipe sgd is the original's" in lines[0]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["epoch 1/2", "epoch 2/2"]
+    assert "images/s" in lines[1]
+    config = json.loads((directory / "config.json").read_text())
+    assert config["seed"] == 1
+    assert f"{config['test_accuracy']:.2%}" in result.stdout
+    card = (directory / "README.md").read_text()
+    assert f"Test accuracy {config['test_accuracy']:.2%}" in card
+    records = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2]
+
+
+def test_evaluate_as_text_and_json(trained, small_dir, small):
+    directory, _ = trained
+    text = run_command("evaluate", directory, "--data-dir", small_dir).stdout
+    facts = json.loads(run_command("evaluate", directory, "--data-dir", small_dir, "--json").stdout)
+    digits = [int(digit) for digit in facts["predictions"]]
+    evaluation = evaluate(np.array(digits), small.test.labels)
+    assert facts["accuracy"] == evaluation.accuracy
+    assert facts["errors"] == evaluation.errors
+    assert facts["interval"] == list(evaluation.interval)
+    assert f"{facts['accuracy']:.2%}" in text
+    assert len(text.splitlines()) == 12
+
+
+def test_info_as_text_and_json():
+    facts = json.loads(run_command("info", "--json").stdout)
+    assert facts["train_images"] == 60000
+    assert facts["precision"] in ("bfloat16", "float32")
+    assert len(facts["sha256"]) == 4
+    text = run_command("info").stdout
+    for value in (facts["torch"], facts["processor"], *facts["sha256"].values()):
+        assert str(value) in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_needs_no_torch(command):
+    code = (
+        "import sys\nfrom mnist_classification.cli import main\n"
+        f"try: main([{command!r}, '--help'])\n"
+        "finally: assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules), 'slow to start'"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert f"Example: mnist {command}" in result.stdout
+
+
+def test_every_setting_of_a_recipe_is_a_flag():
+    text = run_command("train", "--help").stdout
+    for field in SETTINGS:
+        assert f"--{field.replace('_', '-')} " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["train", "--recipe", "sdg"], ["unknown recipe 'sdg'; did you mean 'sgd'"]),
+        (["train", "--batch-size", "many"], ["--batch-size", "many"]),
+        (["train", "--batch-size", "0"], ["got batch_size 0; expected 1 or more"]),
+        (["train", "--batch-sise", "3"], ["--batch-sise", "--batch-size"]),
+        (["train", "--network", "lennet"], ["lennet", "lenet"]),
+        (["train", "--device", "tpu"], ["got device 'tpu'"]),
+        (["train", "--threads", "0"], ["got 0 threads"]),
+        (["train", "--holdout", "60000"], ["got a hold-out of 60000"]),
+        (["train", "--data-dir", "/nowhere"], ["/nowhere; expected a folder"]),
+        (["evaluate", "/nowhere"], ["/nowhere: no model here"]),
+        (["experiment", "laddder"], ["did you mean 'ladder'"]),
+        (["experiment", "run", "--recipes", "sgd"], ["expected --recipes and --seeds"]),
+        (["experiment", "run", "--recipes", "x", "--seeds", "0"], ["unknown recipe 'x'"]),
+        (["experiment", "run", "--recipes", "sgd", "--seeds", "a-b"], ["got seeds 'a-b'"]),
+        (["experiment", "ladder", "--seeds", "0"], ["mnist experiment run"]),
+        (["report", "nowhere"], ["no results here"]),
+        (["compare", "results/nowhere/a", "results/nowhere/b"], ["no results here"]),
+        (["trian"], ["trian"]),
+    ],
+)
+def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
+    assert_one_line_error(run_command(*arguments, cwd=tmp_path), *parts)
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_debug_shows_where_it_went_wrong(tmp_path):
+    result = run_command("train", "--recipe", "x", "--debug", cwd=tmp_path)
+    assert "Traceback" in result.stderr
+    assert "RecipeError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", [3]), ("0-3", [0, 1, 2, 3]), ("1,5,8-9", [1, 5, 8, 9]), ("2,0-2", [2, 0, 1])],
+)
+def test_seeds(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["a-b", "", "1-", "-1", "3-1", "1-2-3", "1.5", "0x1"])
+def test_wrong_seeds(text):
+    with pytest.raises(ExperimentError, match="got seeds"):
+        parse_seeds(text)
+
+
+def test_documented_script_runs_from_anywhere_without_installation(small_dir, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / "train.py"), "--data-dir", str(small_dir)]
+    command += ["--num-epochs", "1"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs" / "decay+num-epochs=1-seed0" / "model.safetensors").exists()

@@ -1,0 +1,210 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import assert_one_line_error, run_command
+
+from mnist_classification.data import load_mnist
+from mnist_classification.errors import ResultError
+from mnist_classification.experiments import EXPERIMENTS
+from mnist_classification.report import report, update_section
+from mnist_classification.results import load_results, load_row
+
+RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
+
+
+def experiment(small_dir, output, *more, recipes=RECIPES, seeds="0-2"):
+    return run_command(
+        *["experiment", "run", "--recipes", recipes, "--seeds", seeds],
+        *["--data-dir", small_dir, "--output", output, *more],
+    )
+
+
+@pytest.fixture(scope="module")
+def results(small_dir, tmp_path_factory):
+    output = tmp_path_factory.mktemp("results") / "mine"
+    result = experiment(small_dir, output)
+    assert result.returncode == 0, result.stderr
+    return output
+
+
+@pytest.fixture(scope="module")
+def data(small_dir):
+    return load_mnist(small_dir)
+
+
+def test_a_run_leaves_one_file_with_all_that_decided_and_came_of_it(results, small):
+    names = sorted(path.name for path in results.iterdir())
+    assert names == [
+        f"{recipe}+num-epochs=2-seed{seed}.json"
+        for recipe in ("decay", "vanilla")
+        for seed in range(3)
+    ]
+    result = json.loads((results / "decay+num-epochs=2-seed1.json").read_text())
+    digits = np.array([int(digit) for digit in result["predictions"]])
+    assert result["test_accuracy"] == (digits == small.test.labels).mean()
+    assert result["holdout_accuracy"] is None
+    assert result["recipe"]["batch_size"] == 32
+    assert (result["seed"], result["precision"]) == (1, "float32")
+    assert 0 < result["train_seconds"] < result["total_seconds"]
+    assert len(result["history"]) == 2
+    assert result["environment"]["threads"] == 1
+
+
+def test_a_rerun_does_only_what_is_missing(results, small_dir):
+    times = {path.name: path.stat().st_mtime_ns for path in results.iterdir()}
+    missing = results / "vanilla+num-epochs=2-seed1.json"
+    before = json.loads(missing.read_text())
+    missing.unlink()
+    result = experiment(small_dir, results)
+    assert result.returncode == 0
+    assert "vanilla+num-epochs=2 seed 1" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    after = json.loads(missing.read_text())
+    assert after["predictions"] == before["predictions"]  # the same seed, the same network
+    for path in results.iterdir():
+        assert path == missing or path.stat().st_mtime_ns == times[path.name]
+
+
+def test_what_a_sister_experiment_measured_is_taken_from_there(results, small_dir):
+    output = results.parent / "sister"
+    result = experiment(small_dir, output, seeds="0-1")
+    assert result.returncode == 0
+    assert result.stderr == ""  # nothing was run
+    for path in output.iterdir():
+        assert path.read_bytes() == (results / path.name).read_bytes()
+
+
+def test_a_run_that_fails_is_reported_and_stops_no_other(small_dir, tmp_path):
+    recipes = "sgd+num-epochs=1+learning-rate=1000,sgd+num-epochs=1"
+    result = experiment(small_dir, tmp_path, recipes=recipes, seeds="0-1")
+    assert_one_line_error(result, "2 runs failed", "no longer a finite number")
+    assert result.stdout.startswith("2 of 4 results")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_holdout_is_measured(small_dir, tmp_path):
+    result = experiment(
+        small_dir, tmp_path, "--holdout", 100, recipes="decay+num-epochs=1", seeds="0"
+    )
+    assert result.returncode == 0
+    (path,) = tmp_path.iterdir()
+    assert 0 < json.loads(path.read_text())["holdout_accuracy"] <= 1
+    other = experiment(small_dir, tmp_path, recipes="decay+num-epochs=1", seeds="0")
+    assert_one_line_error(other, path.name, "another hold-out")
+
+
+def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir, tmp_path):
+    command = [sys.executable, "-m", "mnist_classification", "experiment", "run"]
+    command += ["--recipes", "decay+num-epochs=8", "--seeds", "0-4", "--data-dir", str(small_dir)]
+    command += ["--output", str(tmp_path), "--workers", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert "1 of 5 done" in process.stderr.readline()
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
+    ).stdout.split()
+    assert children
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
+    assert 1 <= len(done) < 5
+    deadline = time.monotonic() + 30
+    while any(os.path.exists(f"/proc/{pid}") for pid in children):  # noqa: PTH110
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.2)
+    result = experiment(small_dir, tmp_path, recipes="decay+num-epochs=8", seeds="0-4")
+    assert result.returncode == 0
+    for name, content in done.items():
+        assert (tmp_path / name).read_bytes() == content
+    assert len(list(tmp_path.glob("*.json"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:500], "damaged"),
+        (lambda text: text[:0] + "[]", "damaged"),
+        (lambda text: text.replace('"version": 1', '"version": 2'), "version 2; expected 1"),
+        (lambda text: text.replace('"data": "', '"data": "0'), "another data set"),
+        (lambda text: text.replace('"batch_size"', '"batchsize"'), "damaged"),
+        (lambda text: text.replace('"predictions": "', '"predictions": "77777'), "predictions"),
+        (lambda text: text.replace('"seed"', '"sead"'), "damaged"),
+    ],
+)
+def test_wrong_result_files_get_one_line(results, small_dir, data, tmp_path, change, message):
+    name = "decay+num-epochs=2-seed0.json"
+    (tmp_path / name).write_text(change((results / name).read_text()))
+    with pytest.raises(ResultError, match=message) as error:
+        load_results(tmp_path, data.test, data.fingerprint)
+    assert "\n" not in str(error.value)
+    result = run_command("report", tmp_path, "--data-dir", small_dir)
+    assert_one_line_error(result, name, message)
+    result = experiment(small_dir, tmp_path, recipes="decay+num-epochs=2", seeds="0")
+    assert_one_line_error(result, name, message)
+
+
+def test_compare_gives_a_verdict(results, small_dir):
+    rows = [results / f"{name}+num-epochs=2" for name in ("vanilla", "decay")]
+    text = run_command("compare", *rows, "--data-dir", small_dir).stdout
+    assert text.splitlines()[-1].endswith(": helps")
+    facts = json.loads(run_command("compare", *rows, "--data-dir", small_dir, "--json").stdout)
+    assert facts["verdict"] == "helps"
+    assert facts["difference"] == pytest.approx(np.mean(facts["after"]) - np.mean(facts["before"]))
+    result = run_command("compare", rows[0], results / "decya", "--data-dir", small_dir)
+    assert_one_line_error(result, "unknown row 'decya'")
+
+
+def test_compare_two_models(small_dir, tmp_path):
+    for epochs in (0, 2):
+        result = run_command(
+            *["train", "--num-epochs", epochs, "--data-dir", small_dir],
+            *["--output", tmp_path / str(epochs)],
+        )
+        assert result.returncode == 0
+    models = [tmp_path / "0", tmp_path / "2"]
+    text = run_command("compare", *models, "--data-dir", small_dir).stdout
+    assert "McNemar" in text
+    facts = json.loads(run_command("compare", *models, "--data-dir", small_dir, "--json").stdout)
+    gain = (facts["only_after_correct"] - facts["only_before_correct"]) / 500
+    assert facts["after"] - facts["before"] == pytest.approx(gain)
+
+
+def test_report_has_every_row_and_a_verdict(results, data):
+    rows = load_results(results, data.test, data.fingerprint)
+    text = report("mine", rows, data.test.labels)
+    for name, of_row in rows.items():
+        mean = 100 * np.mean([result.test_accuracy for result in of_row])
+        assert f"| {name} |" in text
+        assert f"{mean:.3f} ± " in text
+    assert "| helps |" in text
+    assert (
+        load_row(results / "decay+num-epochs=2", data.test, data.fingerprint)
+        == rows["decay+num-epochs=2"]
+    )
+
+
+def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("a\n<!-- mnist report x -->\nold\n<!-- end of report -->\nb\n")
+    update_section(path, "x", "new\n")
+    assert path.read_text() == "a\n<!-- mnist report x -->\nnew\n<!-- end of report -->\nb\n"
+    with pytest.raises(ResultError, match="expected a line '<!-- mnist report y -->'"):
+        update_section(path, "y", "new\n")
+
+
+def test_named_experiments_have_the_seeds_that_were_declared():
+    counts = {}
+    for name, runs in EXPERIMENTS.items():
+        for run in runs:
+            counts.setdefault((name, run.row), []).append(run.seed)
+    for (name, row), seeds in counts.items():
+        base = row.split("+precision")[0] in ("sgd", "decay")
+        expected = 10 if base else 3 if "num-epochs=1" in row else 5
+        assert seeds == list(range(expected)), (name, row)
+    assert len({row for name, row in counts if name == "ladder"}) == 9
+    assert len({row for name, row in counts if name == "failed-ideas"}) == 2 + 12 + 2
