@@ -39,18 +39,29 @@ BATCH_SIZE = 32
 
 
 class PillowMnist(Dataset):
-    """One image at a time, as torchvision's MNIST with ToTensor and Normalize does it."""
+    """One image at a time, with the steps of torchvision's MNIST, ToTensor and Normalize.
+
+    torchvision itself is not used, since it wants the CUDA build of PyTorch.
+    """
 
     def __init__(self, examples: Examples):
-        self.examples = examples
+        self.images = torch.tensor(examples.images)
+        self.labels = torch.tensor(examples.labels, dtype=torch.int64)
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(self.examples.images[index])
-        pixels = torch.from_numpy(np.array(image)).unsqueeze(0).float().div(255)
-        return pixels.sub(0.5).div(0.5), int(self.examples.labels[index])
+        image, label = self.images[index], int(self.labels[index])
+        picture = Image.fromarray(image.numpy())
+        # ToTensor: copy out of Pillow, channels first, to [0, 1].
+        pixels = torch.from_numpy(np.array(picture, copy=True)).view(28, 28, 1)
+        pixels = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
+        # Normalize: on a copy, with mean and deviation per channel, the latter checked for zero.
+        mean, std = torch.as_tensor([0.5]), torch.as_tensor([0.5])
+        if (std == 0).any():
+            raise ValueError("zero standard deviation")
+        return pixels.clone().sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), label
 
 
 def original_network() -> nn.Sequential:
