@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError, RecipeError, RunError
 from .files import remove_leftovers, write_atomically
-from .model import build, predict, to_pixels
+from .model import TORCHVISION_ALEXNET, build, predict, to_pixels
 from .recipes import Recipe, recipe_from_dict
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,48 @@ def load_model(directory: str | Path) -> Trained:
     except (KeyError, TypeError, RuntimeError, RecipeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{directory}: not a model of ours: {reason}") from None
+
+
+def load_pretrained(network: nn.Module, path: Path) -> None:
+    """Put ImageNet's weights into AlexNet, all but the last layer's.
+
+    Args:
+        path: a safetensors file with torchvision's key names.
+
+    Raises:
+        ModelError: the network is not AlexNet, or the file is not its weights.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    if len(layers) != len(TORCHVISION_ALEXNET) + 1:
+        raise ModelError("got pretrained weights for another network; expected alexnet")
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: can't be read as safetensors: {error}") from None
+    for layer, name in zip(layers, TORCHVISION_ALEXNET, strict=False):
+        for kind in ("weight", "bias"):
+            ours, theirs = getattr(layer, kind), tensors.get(f"{name}.{kind}")
+            if theirs is None or theirs.shape != ours.shape:
+                found = "nothing" if theirs is None else tuple(theirs.shape)
+                raise ModelError(
+                    f"{path}: got {found} for {name}.{kind}; expected {tuple(ours.shape)}, the "
+                    f"AlexNet weights of torchvision"
+                )
+            ours.data.copy_(theirs)
+
+
+def file_checksum(path: Path | None) -> str | None:
+    """Return the file's SHA-256; None for no file.
+
+    Raises:
+        ModelError: it can't be read.
+    """
+    if path is None:
+        return None
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
 
 
 class RunDirectory:

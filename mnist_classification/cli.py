@@ -38,6 +38,10 @@ Device = Annotated[str, Parameter(help="auto, cpu or cuda")]
 Precision = Annotated[str, Parameter(help="auto, bfloat16 or float32")]
 Threads = Annotated[int | None, Parameter(help="processor threads; else all")]
 Holdout = Annotated[int, Parameter(help="training images set aside to choose by; 0 = none")]
+PretrainedWeights = Annotated[
+    Path | None,
+    Parameter(help="safetensors file with torchvision's names, for AlexNet to start from"),
+]
 Json = Annotated[bool, Parameter(name="--json", help="print one JSON object")]
 
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
@@ -96,6 +100,7 @@ def train(
     data_dir: DataDir = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    pretrained_weights: PretrainedWeights = None,
     threads: Threads = None,
 ) -> None:
     """Train a network, test it and save it.
@@ -125,7 +130,7 @@ def train(
         )
     directory = output or Path("runs") / f"{chosen.name}-seed{seed}"
 
-    from .checkpoint import RunDirectory
+    from .checkpoint import RunDirectory, file_checksum
     from .data import load_mnist
     from .device import environment, pick_device, pick_precision, use_threads
     from .evaluation import evaluate
@@ -143,6 +148,7 @@ def train(
         "data": data.fingerprint,
         "holdout": holdout,
         "precision": precision,
+        "pretrained_weights": file_checksum(pretrained_weights),
     }
     with RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run:
         try:
@@ -152,6 +158,7 @@ def train(
                 seed=seed,
                 device=device,
                 precision=precision,
+                pretrained_weights=pretrained_weights,
                 run=run,
                 progress=TerminalProgress(),
             )
@@ -219,6 +226,7 @@ def experiment(
     data_dir: DataDir = None,
     device: Device = "auto",
     precision: Precision = "float32",
+    pretrained_weights: PretrainedWeights = None,
     workers: int | None = None,
     threads: int = 1,
 ) -> None:
@@ -259,6 +267,12 @@ def experiment(
         runs = EXPERIMENTS[name]
     else:
         raise ExperimentError(unknown("experiment", name, [*EXPERIMENTS, "run"]))
+    runs = [
+        dataclasses.replace(run, pretrained_weights=pretrained_weights)
+        if run.recipe.network == "alexnet"
+        else run
+        for run in runs
+    ]
     directory = output or Path("results") / name
     options = Options(workers, threads, device, data_dir, holdout)
     failures = run_experiment(runs, directory, load_mnist(data_dir, holdout=holdout), options)

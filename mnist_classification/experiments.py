@@ -25,6 +25,7 @@ from rich.live import Live
 from rich.table import Table
 from torch import Tensor
 
+from .checkpoint import file_checksum
 from .data import Mnist, load_mnist
 from .device import environment, pick_device, use_threads
 from .errors import MnistError, ResultError
@@ -41,11 +42,12 @@ class Run:
     recipe: Recipe
     seed: int
     precision: str = "float32"
+    pretrained_weights: Path | None = None
 
     @property
     def row(self) -> str:
         """The name that runs differing only in their seed share."""
-        return row_name(self.recipe, self.precision)
+        return row_name(self.recipe, self.precision, self.pretrained_weights is not None)
 
     @property
     def file_name(self) -> str:
@@ -166,14 +168,15 @@ def _existing(run: Run, directory: Path, data: Mnist, holdout: int) -> Result | 
         if not candidate.exists():
             continue
         result = load_result(candidate, data.test, data.fingerprint)
-        if (result.recipe, result.holdout) == (run.recipe, holdout):
+        theirs = (result.recipe, result.holdout, result.pretrained_weights)
+        if theirs == (run.recipe, holdout, file_checksum(run.pretrained_weights)):
             if candidate != path:
                 shutil.copyfile(candidate, path)
             return result
         if candidate == path:
             raise ResultError(
-                f"{path}: was measured with another recipe of that name or another hold-out; move "
-                f"it away, or choose another --output"
+                f"{path}: was measured with another recipe of that name, hold-out or pretrained "
+                f"weights; move it away, or choose another --output"
             )
     return None
 
@@ -220,6 +223,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         seed=run.seed,
         device=options.device,
         precision=run.precision,
+        pretrained_weights=run.pretrained_weights,
         progress=progress,
     )
     digits = trained.predict(data.test.images).argmax(axis=1)
@@ -239,6 +243,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         history=trained.history,
         environment=environment(pick_device(options.device)),
         commit=None,
+        pretrained_weights=file_checksum(run.pretrained_weights),
     )
 
 

@@ -163,6 +163,13 @@ def alexnet() -> Network:
     )
 
 
+# The names of AlexNet's layers in torchvision's weights, in order; the last, for ImageNet's
+# thousand classes, is ours to learn.
+TORCHVISION_ALEXNET = (
+    *("features.0", "features.3", "features.6", "features.8", "features.10"),
+    *("classifier.1", "classifier.4"),
+)
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "lenet": lenet,
     "deeper-cnn": deeper_cnn,

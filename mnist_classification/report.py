@@ -189,15 +189,21 @@ def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:
 def _alexnet_text(rows: Rows) -> str:
     """AlexNet: what can't be measured here, and what can."""
     short = {row.split("+precision")[0]: row for row in rows}
-    text = "**AlexNet.** Pretrained: not measured, weights unavailable."
-    pair = [short.get(name) for name in ("sgd+num-epochs=1", "sgd-alexnet+num-epochs=1")]
-    if None in pair:
-        return text
-    names = [name for name in pair if name]
-    return (
-        f"{text} From scratch, one epoch:\n\n"
-        f"{_difference_table(names, rows, 'difference to sgd, one epoch')}"
-    )
+    names = [
+        short[name]
+        for name in (
+            "sgd+num-epochs=1",
+            "sgd-alexnet+num-epochs=1",
+            "sgd-alexnet+num-epochs=1+pretrained",
+        )
+        if name in short
+    ]
+    pretrained = any("+pretrained" in name for name in names)
+    text = "**AlexNet**" + ("" if pretrained else ", pretrained: not measured, weights unavailable")
+    if len(names) < 2:
+        return text + "."
+    table = _difference_table(names, rows, "difference to sgd")
+    return f"{text}; from scratch, one epoch beside one epoch of `sgd`:\n\n{table}"
 
 
 def _detail_table(rows: Rows, labels: np.ndarray) -> str:

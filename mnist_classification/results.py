@@ -29,7 +29,7 @@ class Result:
     """What one run measured, and everything that decided it.
 
     Attributes:
-        row: the recipe's name, with the precision where it is not float32.
+        row: the recipe's name, with what else sets its runs apart from others.
         data: `Mnist.fingerprint`; holdout: how many training images were set aside.
         test_accuracy, holdout_accuracy: 0 to 1; None where not measured.
         predictions: the predicted digit of each test image, as one string; "" if not tested.
@@ -51,11 +51,12 @@ class Result:
     history: list[dict[str, Any]]
     environment: dict[str, Any]
     commit: str | None
+    pretrained_weights: str | None = None  # SHA-256 of the file that the network started from
 
     @property
     def row(self) -> str:
         """The name under which runs that differ only in their seed are gathered."""
-        return row_name(self.recipe, self.precision)
+        return row_name(self.recipe, self.precision, self.pretrained_weights is not None)
 
     @property
     def digits(self) -> np.ndarray:
@@ -63,9 +64,10 @@ class Result:
         return np.frombuffer(self.predictions.encode(), np.uint8) - ord("0")
 
 
-def row_name(recipe: Recipe, precision: str) -> str:
-    """Return the recipe's name, with the precision where it is not float32."""
-    return recipe.name + ("" if precision == "float32" else f"+precision={precision}")
+def row_name(recipe: Recipe, precision: str, pretrained: bool) -> str:
+    """Return the recipe's name, with what else sets its runs apart from others."""
+    start = "+pretrained" if pretrained else ""
+    return recipe.name + start + ("" if precision == "float32" else f"+precision={precision}")
 
 
 def save_result(path: Path, result: Result) -> None:

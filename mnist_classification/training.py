@@ -8,12 +8,13 @@ one through a loader is most of what makes small networks slow to train.
 
 import math
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from .augment import augment
-from .checkpoint import RunDirectory, Trained
+from .checkpoint import RunDirectory, Trained, load_pretrained
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
@@ -29,6 +30,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    pretrained_weights: Path | None = None,
     run: RunDirectory | None = None,
     progress: Progress | None = None,
 ) -> Trained:
@@ -40,6 +42,7 @@ def fit(
     Args:
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bfloat16` (autocast; the weights stay float32) or `float32`.
+        pretrained_weights: a safetensors file that AlexNet starts from.
         run: where checkpoints go after each epoch, and what a resumed run starts from.
         progress: is told of each step and epoch.
 
@@ -54,7 +57,10 @@ def fit(
     precision = pick_precision(precision, target)
     progress = progress or Silent()
     generator = torch.Generator().manual_seed(seed)  # the source of all that is random
-    network = build(recipe.network, generator).to(target)
+    network = build(recipe.network, generator)
+    if pretrained_weights:
+        load_pretrained(network, pretrained_weights)
+    network.to(target)
     optimizer = build_optimizer(recipe, network)
 
     images = to_pixels(data.train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
@@ -95,11 +101,10 @@ def fit(
 
         losses = F.cross_entropy(outputs, labels[order], reduction="none")
         if not losses.isfinite().all():
-            step = (
-                epoch * steps_per_epoch + int(losses.isfinite().int().argmin()) // recipe.batch_size
-            )
+            image = int(losses.isfinite().int().argmin())  # the first, in the order of training
+            step = epoch * steps_per_epoch + image // recipe.batch_size + 1
             raise RunError(
-                f"the loss is no longer a finite number at step {step + 1} of {total_steps}; "
+                f"the loss is no longer a finite number at step {step} of {total_steps}; "
                 f"try a --learning-rate below {recipe.learning_rate}"
             )
         record = {

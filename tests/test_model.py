@@ -1,8 +1,10 @@
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from mnist_classification.errors import RecipeError
+from mnist_classification.checkpoint import load_pretrained
+from mnist_classification.errors import ModelError, RecipeError
 from mnist_classification.model import NETWORKS, build, predict, to_pixels
 
 PARAMETERS = {
@@ -89,3 +91,51 @@ def test_predict_does_not_depend_on_the_batch_size():
 def test_unknown_network_gets_the_nearest_name():
     with pytest.raises(RecipeError, match="unknown network 'lennet'; did you mean 'lenet'"):
         build("lennet", generator())
+
+
+def alexnet_weights(path, **changes):
+    """Write a file with torchvision's names and shapes, and values of our own."""
+    shapes = {
+        "features.0": (64, 3, 11, 11),
+        "features.3": (192, 64, 5, 5),
+        "features.6": (384, 192, 3, 3),
+        "features.8": (256, 384, 3, 3),
+        "features.10": (256, 256, 3, 3),
+        "classifier.1": (4096, 9216),
+        "classifier.4": (4096, 4096),
+        "classifier.6": (1000, 4096),
+    } | changes
+    tensors = {}
+    for i, (name, shape) in enumerate(shapes.items()):
+        tensors[f"{name}.weight"] = torch.full(shape, float(i))
+        tensors[f"{name}.bias"] = torch.full(shape[:1], i + 0.5)
+    safetensors.torch.save_file(tensors, path)
+    return path
+
+
+def test_alexnet_starts_from_torchvisions_weights(tmp_path):
+    network = build("alexnet", generator())
+    last = network.head[-1].weight.clone()
+    load_pretrained(network, alexnet_weights(tmp_path / "alexnet.safetensors"))
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for i, layer in enumerate(layers[:-1]):
+        assert torch.all(layer.weight == i)
+        assert torch.all(layer.bias == i + 0.5)
+    assert torch.equal(network.head[-1].weight, last)
+
+
+def test_wrong_pretrained_weights_are_refused(tmp_path):
+    network = build("alexnet", generator())
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(ModelError, match="can't be read"):
+        load_pretrained(network, path)
+    path.write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(ModelError, match="can't be read as safetensors"):
+        load_pretrained(network, path)
+    wrong = {"features.3": (192, 64, 3, 3)}
+    with pytest.raises(
+        ModelError, match=r"got \(192, 64, 3, 3\) for features\.3\.weight; expected"
+    ):
+        load_pretrained(network, alexnet_weights(path, **wrong))
+    with pytest.raises(ModelError, match="expected alexnet"):
+        load_pretrained(build("lenet", generator()), path)
