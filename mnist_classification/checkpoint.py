@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .errors import ModelError, RecipeError, RunError
-from .files import remove_leftovers, write_atomically
-from .model import TORCHVISION_ALEXNET, build, predict, to_pixels
+from .files import make_folder, remove_leftovers, write_atomically
+from .model import TORCHVISION_ALEXNET, Network, build, predict, to_pixels
 from .recipes import Recipe, recipe_from_dict
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Trained:
         test_accuracy: 0 to 1, once it is measured.
     """
 
-    network: nn.Module
+    network: Network
     recipe: Recipe
     seed: int
     precision: str
@@ -59,7 +59,7 @@ class Trained:
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors, then config.json, whose presence means that both are whole."""
         directory = Path(directory)
-        _make_folder(directory)
+        make_folder(directory)
         # Contiguous, so that the file doesn't depend on the memory layout of this machine.
         weights = {name: t.contiguous().cpu() for name, t in self.network.state_dict().items()}
         content = safetensors.torch.save(weights)
@@ -194,7 +194,7 @@ class RunDirectory:
             RunError: another process has it, it can't be written, or it holds an unfinished run
                 and neither `resume` nor `overwrite` is asked for.
         """
-        _make_folder(self.path)
+        make_folder(self.path)
         self.lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
             self.lock.acquire()
@@ -318,13 +318,6 @@ class RunDirectory:
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in history)
         write_atomically(self.path / "metrics.jsonl", lines)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"can't make folder {path}: {error.strerror}; try --output") from None
 
 
 def _load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -14,6 +14,17 @@ from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from .cli_options import (
+    SHIPPED_MODEL,
+    DataDir,
+    Device,
+    Holdout,
+    Json,
+    Precision,
+    PretrainedWeights,
+    Threads,
+)
+from .cli_visualize import visualize
 from .errors import ExperimentError, MnistError, unknown
 from .recipes import SETTINGS, find_recipe, with_changes
 
@@ -25,25 +36,6 @@ app = App(
     suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
 
-SHIPPED_MODEL = Path(__file__).parent / "models" / "mnist_model"
-
-DataDir = Annotated[
-    Path | None,
-    Parameter(
-        help="folder of MNIST's four files, or others in its format; else the embedded MNIST",
-        env_var="MNIST_DATA_DIR",
-    ),
-]
-Device = Annotated[str, Parameter(help="auto, cpu or cuda")]
-Precision = Annotated[str, Parameter(help="auto, bfloat16 or float32")]
-Threads = Annotated[int | None, Parameter(help="processor threads; else all")]
-Holdout = Annotated[int, Parameter(help="training images set aside to choose by; 0 = none")]
-PretrainedWeights = Annotated[
-    Path | None,
-    Parameter(help="safetensors file with torchvision's names, for AlexNet to start from"),
-]
-Json = Annotated[bool, Parameter(name="--json", help="print one JSON object")]
-
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
 RecipeFlags = dataclasses.make_dataclass(
     "RecipeFlags",
@@ -53,6 +45,8 @@ RecipeFlags = dataclasses.make_dataclass(
     ],
     namespace={"__module__": __name__},
 )
+
+app.command(visualize)
 
 
 class Terminated(KeyboardInterrupt):

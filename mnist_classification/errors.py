@@ -32,6 +32,10 @@ class ExperimentError(MnistError):
     """An experiment that is asked for wrongly, or some of whose runs failed."""
 
 
+class PlotError(MnistError):
+    """A picture that can't be drawn from what was given."""
+
+
 class ResultError(MnistError):
     """A result file that is missing, damaged or of another data set or version."""
 

@@ -36,6 +36,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 os.unlink(temporary)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder unless it is there, and check that files can be written in it.
+
+    Raises:
+        RunError: it can't be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"can't make folder {path}: {error.strerror}; try --output") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RunError(f"can't write in {path}: no permission; try --output")
+
+
 def remove_leftovers(directory: Path) -> None:
     """Delete the temporary files that a killed process left in `directory`."""
     for leftover in directory.glob(".*.*"):

@@ -1,9 +1,14 @@
-"""How a training run shows itself: a live bar on a terminal, plain lines elsewhere."""
+"""How long work shows itself: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from torch import Tensor
 
 
@@ -18,6 +23,18 @@ class Progress(Protocol):
 
     def epoch(self, record: dict[str, Any]) -> None:
         """An epoch is done; the record is the one in metrics.jsonl."""
+
+
+@contextmanager
+def track(name: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on stderr, a line where it is no terminal; call what it yields at each step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    live = sys.stderr.isatty()
+    if not live:
+        print(name, file=sys.stderr, flush=True)
+    with Bar(*columns, console=Console(stderr=True), disable=not live) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda: bar.advance(task)
 
 
 class Silent:

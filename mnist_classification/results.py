@@ -10,6 +10,7 @@ a comparison, is computed and never stored.
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,30 @@ def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:
     if path.name not in rows:
         raise ResultError(f"{path}: {unknown('row', path.name, rows)}")
     return rows[path.name]
+
+
+def load_histories(
+    directory: Path, test: Examples, fingerprint: str
+) -> dict[str, list[list[dict[str, Any]]]]:
+    """Read the history of one run, or those of every result in a folder, by row.
+
+    Args:
+        directory: what `mnist train` or `mnist experiment` wrote; a run may be unfinished.
+
+    Raises:
+        ResultError: it is neither, or a file in it is not right.
+    """
+    metrics = directory / "metrics.jsonl"
+    if not metrics.exists():
+        if not any(directory.glob("*-seed*.json")):
+            raise ResultError(
+                f"{directory}: neither a run nor results here; expected what `mnist train` or "
+                f"`mnist experiment` wrote"
+            )
+        rows = load_results(directory, test, fingerprint)
+        return {row: [result.history for result in results] for row, results in rows.items()}
+    try:
+        history = [json.loads(line) for line in metrics.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{metrics}: damaged: {error}; train again") from None
+    return {re.sub(r"-seed\d+$", "", directory.name): [history]}

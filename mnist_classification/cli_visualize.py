@@ -1,0 +1,297 @@
+"""The `mnist visualize` commands: arguments and exit codes only, as in cli.py.
+
+Each makes one picture, in --output under a name of its own, and prints where it lies.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from .cli_options import SHIPPED_MODEL, DataDir
+from .errors import PlotError
+from .recipes import LADDER, Augment, find_recipe
+
+if TYPE_CHECKING:  # imports that would slow --help down
+    from matplotlib.figure import Figure
+
+    from .checkpoint import Trained
+    from .data import Mnist
+
+visualize = App(
+    name="visualize",
+    help="Draw what a network sees, how it learned and where it fails.\n\n"
+    "Example: mnist visualize tsne --num-samples 2000",
+)
+
+Model = Annotated[Path, Parameter(help="directory that `mnist train` wrote")]
+Output = Annotated[Path, Parameter(help="folder of the picture")]
+PLOTS = Path("plots")
+
+
+@visualize.command
+def tsne(
+    model: Model = SHIPPED_MODEL,
+    *,
+    num_samples: int = 1000,
+    perplexity: float = 30,
+    seed: int = 0,
+    output: Output = PLOTS,
+    interactive: Path | None = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw test images in a plane by t-SNE: raw pixels, untrained and trained network.
+
+    Example: mnist visualize tsne --num-samples 2000 --interactive plots/tsne.html
+
+    Parameters
+    ----------
+    num_samples:
+        Test images to show, the first ones.
+    perplexity:
+        About how many neighbours each image is kept close to.
+    seed:
+        Of t-SNE's random numbers.
+    interactive:
+        Also write one HTML file; pointing at a dot shows its image.
+    """
+    from .embedding import (
+        REPORTS,
+        check_perplexity,
+        embed,
+        hidden_features,
+        raw_pixels,
+        untrained,
+    )
+    from .files import make_folder, write_atomically
+    from .interactive import tsne_page
+    from .plots import plot_tsne
+    from .progress import track
+
+    check_perplexity(num_samples, perplexity)
+    make_folder(output)
+    if interactive:
+        make_folder(interactive.parent)
+    trained, data = _load(model, data_dir)
+    if num_samples > len(data.test):
+        raise PlotError(
+            f"got {num_samples} samples; expected at most {len(data.test)}, all of them"
+        )
+    samples = data.test[:num_samples]
+    before, after = (hidden_features(t, samples.images) for t in (untrained(trained), trained))
+    spaces = {
+        "vanilla-mnist-tsne": ("Raw pixels", raw_pixels(samples.images)),
+        "nontrained-model-mnist-tsne": ("Untrained network", before),
+        "pretrained-model-mnist-tsne": ("Trained network", after),
+    }
+    embeddings = {}
+    for file_name, (space, vectors) in spaces.items():
+        with track(f"t-SNE, {space.lower()}", REPORTS) as report:
+            embedding = embed(
+                vectors, samples.labels, perplexity=perplexity, seed=seed, report=report
+            )
+        title = f"{space}: t-SNE of {vectors.shape[1]} numbers per image"
+        _save(plot_tsne(embedding, samples.labels, title), output, file_name)
+        embeddings[space] = embedding
+    if interactive:
+        heading = f"Test images as {_title(model, trained)} sees them"
+        page = tsne_page(embeddings, samples, trained.predict(samples.images), heading)
+        write_atomically(interactive, page)
+        print(interactive)
+
+
+@visualize.command
+def curves(
+    sources: Annotated[
+        list[Path], Parameter(help="runs or folders of results, such as runs/mine results/ladder")
+    ],
+    *,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw loss and error over the epochs, with a band over seeds.
+
+    Example: mnist visualize curves results/ladder
+    """
+    from .data import load_mnist
+    from .files import make_folder
+    from .plots import plot_curves
+    from .results import load_histories
+
+    make_folder(output)
+    data = load_mnist(data_dir)
+    runs: dict[str, list[Any]] = {}
+    for source in sources:
+        for name, histories in load_histories(source, data.test, data.fingerprint).items():
+            runs.setdefault(name, []).extend(histories)
+    _save(plot_curves(runs), output, "curves")
+
+
+@visualize.command
+def confusion(
+    model: Model = SHIPPED_MODEL, *, output: Output = PLOTS, data_dir: DataDir = None
+) -> None:
+    """Draw how often each digit is read as each.
+
+    Example: mnist visualize confusion runs/decay-seed0
+    """
+    from .evaluation import evaluate
+    from .files import make_folder
+    from .plots import plot_confusion
+
+    make_folder(output)
+    trained, data = _load(model, data_dir)
+    predictions = trained.predict(data.test.images).argmax(axis=1)
+    matrix = evaluate(predictions, data.test.labels).confusion
+    _save(plot_confusion(matrix, _title(model, trained)), output, "confusion")
+
+
+@visualize.command
+def mistakes(
+    model: Model = SHIPPED_MODEL,
+    *,
+    count: int = 24,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw the test images that were read wrongly with the most confidence.
+
+    Example: mnist visualize mistakes --count 12
+
+    Parameters
+    ----------
+    count:
+        Images to show at most.
+    """
+    from .data import SHA256
+    from .evaluation import DISPUTED
+    from .files import make_folder
+    from .plots import plot_mistakes
+
+    if count < 1:
+        raise PlotError(f"got count {count}; expected 1 or more")
+    make_folder(output)
+    trained, data = _load(model, data_dir)
+    probabilities = trained.predict(data.test.images)
+    disputed = DISPUTED if data.sha256 == SHA256 else ()  # another data set has labels of its own
+    title = _title(model, trained)
+    figure = plot_mistakes(data.test, probabilities, title, disputed=disputed, count=count)
+    _save(figure, output, "mistakes")
+
+
+@visualize.command
+def filters(
+    model: Model = SHIPPED_MODEL,
+    *,
+    image: int = 0,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw the first layer's filters, and what each layer makes of one image.
+
+    Example: mnist visualize filters --image 8
+
+    Parameters
+    ----------
+    image:
+        Index of the image in the test set.
+    """
+    from .files import make_folder
+    from .plots import plot_filters
+
+    make_folder(output)
+    trained, data = _load(model, data_dir)
+    if not 0 <= image < len(data.test):
+        raise PlotError(f"got image {image}; expected 0 to {len(data.test) - 1}")
+    title = f"{_title(model, trained)}, test image {image}"
+    _save(plot_filters(trained, data.test.images[image], title), output, "filters")
+
+
+@visualize.command
+def augmentations(
+    recipe: Annotated[str, Parameter(help="name of a recipe that augments")] = "decay-rotation",
+    *,
+    seed: int = 0,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw what a recipe's augmentation makes of training images.
+
+    Example: mnist visualize augmentations decay+rotation-degrees=10+shift-pixels=2
+
+    Parameters
+    ----------
+    seed:
+        Of the random changes.
+    """
+    chosen = find_recipe(recipe)
+    if chosen.augment == Augment():
+        raise PlotError(
+            f"got recipe {chosen.name!r}, which does not augment; expected one that does; "
+            f"try {chosen.name}+shift-pixels=2"
+        )
+
+    from .data import load_mnist
+    from .files import make_folder
+    from .plots import plot_augmentations
+
+    make_folder(output)
+    images = load_mnist(data_dir).train.images[:6]
+    figure = plot_augmentations(images, chosen, seed=seed)
+    _save(figure, output, "augmentations")
+
+
+@visualize.command
+def ladder(
+    results: Annotated[Path, Parameter(help="folder of `mnist experiment ladder`")] = Path(
+        "results/ladder"
+    ),
+    *,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw the ladder's accuracies with their intervals, beside the original's figures.
+
+    Example: mnist visualize ladder results/ladder
+    """
+    from .data import load_mnist
+    from .files import make_folder
+    from .plots import plot_ladder
+    from .report import ORIGINAL
+    from .results import load_results
+
+    make_folder(output)
+    data = load_mnist(data_dir)
+    rows = load_results(results, data.test, data.fingerprint)
+    accuracies = {
+        recipe.name: [run.test_accuracy for run in rows[recipe.name] if run.test_accuracy]
+        for recipe in LADDER
+        if recipe.name in rows
+    }
+    claims = {row: percent / 100 for row, percent in ORIGINAL.items()}
+    _save(plot_ladder(accuracies, claims), output, "ladder")
+
+
+def _load(model: Path, data_dir: Path | None) -> "tuple[Trained, Mnist]":
+    from .checkpoint import load_model
+    from .data import load_mnist
+
+    return load_model(model), load_mnist(data_dir)
+
+
+def _title(model: Path, trained: "Trained") -> str:
+    """Return a model's name and the recipe and seed behind it, for a picture's title."""
+    return f"{model.name} ({trained.recipe.name}, seed {trained.seed})"
+
+
+def _save(figure: "Figure", folder: Path, name: str) -> None:
+    """Write the picture as PNG and print where it lies."""
+    import io
+
+    from .files import write_atomically
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150)
+    path = folder / f"{name}.png"
+    write_atomically(path, buffer.getvalue())
+    print(path)
