@@ -65,7 +65,7 @@ def tsne(
     )
     from .files import make_folder, write_atomically
     from .interactive import tsne_page
-    from .plots import plot_tsne
+    from .plots import describe, plot_tsne
     from .progress import track
 
     check_perplexity(num_samples, perplexity)
@@ -92,6 +92,7 @@ def tsne(
             )
         title = f"{space}: t-SNE of {vectors.shape[1]} numbers per image"
         _save(plot_tsne(embedding, samples.labels, title), output, file_name)
+        print(f"  {describe(embedding)}")
         embeddings[space] = embedding
     if interactive:
         heading = f"Test images as {_title(model, trained)} sees them"

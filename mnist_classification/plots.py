@@ -61,7 +61,7 @@ def plot_tsne(embedding: Embedding, labels: np.ndarray, title: str) -> Figure:
         style: dict[str, Any] = {"color": COLOURS[digit], "marker": MARKERS[digit]}
         axes.scatter(x, y, s=size, label=label, linewidths=0, **style)
     medians = np.stack([np.median(embedding.points[labels == d], axis=0) for d in digits])
-    gap = 0.05 * np.ptp(embedding.points)
+    gap = 0.06 * np.ptp(embedding.points)
     for digit, (x, y) in zip(digits, spread(medians, gap), strict=True):
         axes.text(x, y, str(digit), size=20, weight="bold", path_effects=[HALO], **CENTRED)
     axes.set(title=title, xticks=[], yticks=[])
