@@ -69,14 +69,14 @@ def tsne(
     from .progress import track
 
     check_perplexity(num_samples, perplexity)
-    make_folder(output)
-    if interactive:
-        make_folder(interactive.parent)
     trained, data = _load(model, data_dir)
     if num_samples > len(data.test):
         raise PlotError(
             f"got {num_samples} samples; expected at most {len(data.test)}, all of them"
         )
+    make_folder(output)  # before the long work, not after it
+    if interactive:
+        make_folder(interactive.parent)
     samples = data.test[:num_samples]
     before, after = (hidden_features(t, samples.images) for t in (untrained(trained), trained))
     spaces = {
@@ -115,11 +115,9 @@ def curves(
     Example: mnist visualize curves results/ladder
     """
     from .data import load_mnist
-    from .files import make_folder
     from .plots import plot_curves
     from .results import load_histories
 
-    make_folder(output)
     data = load_mnist(data_dir)
     runs: dict[str, list[Any]] = {}
     for source in sources:
@@ -137,10 +135,8 @@ def confusion(
     Example: mnist visualize confusion runs/decay-seed0
     """
     from .evaluation import evaluate
-    from .files import make_folder
     from .plots import plot_confusion
 
-    make_folder(output)
     trained, data = _load(model, data_dir)
     predictions = trained.predict(data.test.images).argmax(axis=1)
     matrix = evaluate(predictions, data.test.labels).confusion
@@ -166,12 +162,10 @@ def mistakes(
     """
     from .data import SHA256
     from .evaluation import DISPUTED
-    from .files import make_folder
     from .plots import plot_mistakes
 
     if count < 1:
         raise PlotError(f"got count {count}; expected 1 or more")
-    make_folder(output)
     trained, data = _load(model, data_dir)
     probabilities = trained.predict(data.test.images)
     disputed = DISPUTED if data.sha256 == SHA256 else ()  # another data set has labels of its own
@@ -197,10 +191,8 @@ def filters(
     image:
         Index of the image in the test set.
     """
-    from .files import make_folder
     from .plots import plot_filters
 
-    make_folder(output)
     trained, data = _load(model, data_dir)
     if not 0 <= image < len(data.test):
         raise PlotError(f"got image {image}; expected 0 to {len(data.test) - 1}")
@@ -233,10 +225,8 @@ def augmentations(
         )
 
     from .data import load_mnist
-    from .files import make_folder
     from .plots import plot_augmentations
 
-    make_folder(output)
     images = load_mnist(data_dir).train.images[:6]
     figure = plot_augmentations(images, chosen, seed=seed)
     _save(figure, output, "augmentations")
@@ -256,12 +246,10 @@ def ladder(
     Example: mnist visualize ladder results/ladder
     """
     from .data import load_mnist
-    from .files import make_folder
     from .plots import plot_ladder
     from .report import ORIGINAL
     from .results import load_results
 
-    make_folder(output)
     data = load_mnist(data_dir)
     rows = load_results(results, data.test, data.fingerprint)
     accuracies = {
@@ -289,10 +277,11 @@ def _save(figure: "Figure", folder: Path, name: str) -> None:
     """Write the picture as PNG and print where it lies."""
     import io
 
-    from .files import write_atomically
+    from .files import make_folder, write_atomically
 
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=150)
+    make_folder(folder)
     path = folder / f"{name}.png"
     write_atomically(path, buffer.getvalue())
     print(path)

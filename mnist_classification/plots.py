@@ -75,7 +75,7 @@ def describe(embedding: Embedding) -> str:
     """Return an embedding's parameters and how well the digits separate in it, in a line."""
     return (
         f"{len(embedding.points):,} test images, perplexity {embedding.perplexity:g}, "
-        f"seed {embedding.seed}: silhouette {embedding.silhouette:.2f}, "
+        f"t-SNE seed {embedding.seed}: silhouette {embedding.silhouette:.2f}, "
         f"{NEIGHBOURS}-nearest-neighbour accuracy {embedding.neighbour_accuracy:.1%}"
     )
 
@@ -119,12 +119,11 @@ def plot_curves(runs: dict[str, list[list[dict[str, Any]]]]) -> Figure:
         style: dict[str, Any] = {"color": COLOURS[3 * i % 10], "marker": MARKERS[i % 10]}
         style["linestyle"] = LINE_STYLES[i % 4]
         loss = [[record["train_loss"] for record in history] for history in histories]
-        error = [[100 * (1 - r["train_accuracy"]) for r in history] for history in histories]
         seeds = f"{len(histories)} seed{'s' if len(histories) > 1 else ''}"
         draw_band(loss_axes, loss, style, f"{name} ({seeds})")
-        draw_band(error_axes, error, style)
+        draw_band(error_axes, error_curves(histories, "train_accuracy"), style)
         if all("holdout_accuracy" in record for history in histories for record in history):
-            held = [[100 * (1 - r["holdout_accuracy"]) for r in history] for history in histories]
+            held = error_curves(histories, "holdout_accuracy")
             draw_band(error_axes, held, style | {"fillstyle": "none"}, f"{name}, hold-out")
     loss_axes.set(title="training loss (mean cross-entropy)")
     error_axes.set(title="error (% of images)")
@@ -191,6 +190,11 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def error_curves(histories: list[list[dict[str, Any]]], key: str) -> list[list[float]]:
+    """Return the percentage of images read wrongly, by history and epoch."""
+    return [[100 * (1 - record[key]) for record in history] for history in histories]
 
 
 def draw_band(

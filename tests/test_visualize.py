@@ -12,7 +12,7 @@ from conftest import ROOT, assert_one_line_error, run_command
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from mnist_classification.checkpoint import RunDirectory
+from mnist_classification.checkpoint import RunDirectory, load_model
 from mnist_classification.cli import main
 from mnist_classification.data import load_mnist
 from mnist_classification.plots import COLOURS
@@ -63,6 +63,14 @@ def test_pictures_of_a_model(visualize, run, tmp_path, name):
     path = tmp_path / "new" / "folder" / f"{name}.png"
     assert (result.returncode, result.stdout) == (0, f"{path}\n")
     assert_picture(path)
+
+
+def test_shipped_model_needs_no_training(visualize, tmp_path):
+    result = visualize("tsne", "--num-samples", 100, "--perplexity", 10, "--output", tmp_path)
+    assert result.returncode == 0
+    for name in TSNE_FILES:
+        assert str(tmp_path / name) in result.stdout.splitlines()
+        assert_picture(tmp_path / name)
 
 
 def test_augmentations(visualize, tmp_path):
@@ -153,12 +161,12 @@ def test_damaged_metrics_are_one_line(visualize, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["tsne"], ["confusion"], ["mistakes"], ["filters"], ["augmentations"]]
+    "arguments",
+    [["tsne", "--num-samples", 100], ["confusion"], ["mistakes"], ["filters"], ["augmentations"]],
 )
-def test_unwritable_folder_is_one_line(visualize, run, tmp_path, arguments):
+def test_unwritable_folder_is_one_line(visualize, tmp_path, arguments):
     (tmp_path / "file").write_text("")
-    model = [] if arguments == ["augmentations"] else ["--model", run]
-    result = visualize(*arguments, *model, "--output", tmp_path / "file" / "plots")
+    result = visualize(*arguments, "--output", tmp_path / "file" / "plots")
     assert_one_line_error(result, "can't make folder", "--output")
 
 
@@ -189,7 +197,7 @@ def page_file(run, small_dir, tmp_path_factory):
         cwd=folder,
     )
     assert result.returncode == 0, result.stderr
-    assert "300 test images, perplexity 20, seed 0: silhouette" in result.stdout
+    assert "300 test images, perplexity 20, t-SNE seed 0: silhouette" in result.stdout
     return folder / "tsne.html"
 
 
@@ -258,8 +266,6 @@ def lonely_dot(page: Page) -> int:
 
 
 def test_pointing_shows_image_label_and_prediction(page, run, small):
-    from mnist_classification.checkpoint import load_model
-
     index = lonely_dot(page)
     x, y = page.evaluate(f"place({index})")
     box = page.locator("#plot").bounding_box()
@@ -271,8 +277,16 @@ def test_pointing_shows_image_label_and_prediction(page, run, small):
     assert f"Test image {index}\n" in text
     assert f"Label {small.test.labels[index]}\n" in text
     assert f"Read as {probabilities.argmax()}, {probabilities.max():.1%}" in text
-    assert ("Read wrongly" in text) == (probabilities.argmax() != small.test.labels[index])
     np.testing.assert_array_equal(image_shown(page), 255 - small.test.images[index])
+
+
+def test_mistakes_are_named(page, run, small):
+    digits = load_model(run).predict(small.test.images[:300]).argmax(axis=1)
+    right = digits == small.test.labels[:300]
+    assert not right.all()
+    for index in (right.argmax(), right.argmin()):
+        page.evaluate(f"select({index})")
+        assert ("Read wrongly" in page.inner_text("#text")) == (not right[index])
 
 
 def test_arrow_keys_go_through_the_images(page, small):
