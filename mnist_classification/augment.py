@@ -30,7 +30,9 @@ def augment(
     """
     if settings == Augment():
         return pixels
-    mirror, turn, *shift = torch.rand(4, len(pixels), generator=generator).to(pixels.device)
+    mirror, turn, *shift = torch.rand(4, len(pixels), generator=generator).to(
+        pixels.device, non_blocking=True
+    )
     mirror = torch.where(mirror < settings.flip_probability, -1.0, 1.0)
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely

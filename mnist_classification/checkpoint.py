@@ -28,7 +28,7 @@ from .recipes import Recipe, recipe_from_dict
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of both formats; a change that old files can't follow raises it
+VERSION = 1  # of the model format; a change that old files can't follow raises it
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Trained:
         recipe, seed, precision, data: what it was trained with; `data` is `Mnist.fingerprint`.
         history: one record per epoch, as in metrics.jsonl.
         test_accuracy: 0 to 1, once it is measured.
+        holdout: how many training images it was not trained on.
+        pretrained_weights: SHA-256 of the file that it started from, if any.
     """
 
     network: Network
@@ -49,6 +51,8 @@ class Trained:
     data: str
     history: list[dict[str, Any]] = field(default_factory=list)
     test_accuracy: float | None = None
+    holdout: int = 0
+    pretrained_weights: str | None = None
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
@@ -57,7 +61,7 @@ class Trained:
         return predict(self.network, pixels).softmax(dim=1).cpu().numpy()
 
     def save(self, directory: str | Path) -> None:
-        """Write model.safetensors, then config.json, whose presence means that both are whole."""
+        """Write model.safetensors, then config.json, which holds the checksum of the first."""
         directory = Path(directory)
         make_folder(directory)
         # Contiguous, so that the file doesn't depend on the memory layout of this machine.
@@ -69,6 +73,8 @@ class Trained:
             "seed": self.seed,
             "precision": self.precision,
             "data": self.data,
+            "holdout": self.holdout,
+            "pretrained_weights": self.pretrained_weights,
             "test_accuracy": self.test_accuracy,
             "history": self.history,
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -107,9 +113,17 @@ def load_model(directory: str | Path) -> Trained:
         recipe = recipe_from_dict(config["recipe"])
         network = build(recipe.network, torch.Generator())
         network.load_state_dict(safetensors.torch.load(content))
-        kept = {key: config[key] for key in ("seed", "precision", "data", "history")}
-        return Trained(network.eval(), recipe, **kept, test_accuracy=config["test_accuracy"])
-    except (KeyError, TypeError, RuntimeError, RecipeError, SafetensorError) as error:
+        kept = ("seed", "precision", "data", "history", "test_accuracy")
+        optional = {k: config[k] for k in ("holdout", "pretrained_weights") if k in config}
+        return Trained(network.eval(), recipe, **{k: config[k] for k in kept}, **optional)
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        RecipeError,
+        SafetensorError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{directory}: not a model of ours: {reason}") from None
 
@@ -203,8 +217,6 @@ class RunDirectory:
                 f"{self.path}: another process is training there; wait for it, or choose another "
                 f"--output"
             ) from None
-        except OSError as error:
-            raise RunError(f"can't write in {self.path}: {error.strerror}; try --output") from None
         try:
             remove_leftovers(self.path)
             self._open()
@@ -219,6 +231,13 @@ class RunDirectory:
     def _open(self) -> None:
         checkpoints = self.checkpoints()
         finished = (self.path / "config.json").exists()
+        if self.resume and self.overwrite:
+            raise RunError("got --resume and --overwrite; expected one of them")
+        if not checkpoints and not finished and (self.path / "README.md").exists():
+            raise RunError(
+                f"{self.path}: holds a README.md that a model card would replace; try another "
+                f"--output"
+            )
         if self.overwrite:
             for checkpoint in checkpoints:
                 checkpoint.unlink()
@@ -301,7 +320,7 @@ class RunDirectory:
         tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         state_json = json.dumps({"identity": self.identity, "history": history})
         metadata = {"state": state_json, "sha256": _checksum(tensors, state_json)}
-        path = self.path / f"checkpoint-{len(history):04}.safetensors"
+        path = self.path / f"checkpoint-{len(history):06}.safetensors"
         write_atomically(path, safetensors.torch.save(tensors, metadata))
         for old in self.checkpoints()[:-2]:
             old.unlink()

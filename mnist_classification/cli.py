@@ -71,6 +71,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
+    except ModuleNotFoundError as error:
+        if debug or str(error.name).startswith("mnist_classification"):
+            raise
+        print(
+            f"error: {error.name} is not installed; this command needs the packages for training; "
+            f"try: pip install '.[train]' in the checkout",
+            file=sys.stderr,
+        )
+        code = 2
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", [])
         print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
@@ -122,7 +131,7 @@ def train(
             "recipe decay: the original's last row plus a learning rate that falls to zero; "
             "--recipe sgd is the original's"
         )
-    directory = output or Path("runs") / f"{chosen.name}-seed{seed}"
+    directory = output if output is not None else Path("runs") / f"{chosen.name}-seed{seed}"
 
     from .checkpoint import RunDirectory, file_checksum
     from .data import load_mnist
@@ -130,11 +139,13 @@ def train(
     from .evaluation import evaluate
     from .progress import TerminalProgress
     from .report import model_card
-    from .training import fit
+    from .training import check_seed, fit
 
+    check_seed(seed)
     use_threads(threads)
     target = pick_device(device)
     precision = pick_precision(precision, target)
+    where = environment(target)
     data = load_mnist(data_dir, holdout=holdout)
     identity = {
         "recipe": dataclasses.asdict(chosen),
@@ -143,9 +154,9 @@ def train(
         "holdout": holdout,
         "precision": precision,
         "pretrained_weights": file_checksum(pretrained_weights),
-    }
-    with RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run:
-        try:
+    } | {key: where[key] for key in ("torch", "device", "threads")}
+    try:
+        with RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run:
             trained = fit(
                 chosen,
                 data,
@@ -156,13 +167,17 @@ def train(
                 run=run,
                 progress=TerminalProgress(),
             )
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"continue with: {_this_command()} --resume")
-            raise
-        evaluation = evaluate(trained.predict(data.test.images).argmax(axis=1), data.test.labels)
-        trained.test_accuracy = evaluation.accuracy
-        run.finish(trained, model_card(trained, evaluation, environment(target)))
-    print(f"test accuracy {_percent(evaluation)}; model saved in {directory}")
+            # Who sets images aside is choosing something, and must not see the test set.
+            name, judged = ("hold-out", data.holdout) if data.holdout else ("test", data.test)
+            digits = trained.predict(judged.images).argmax(axis=1)
+            evaluation = evaluate(digits, judged.labels)
+            if not data.holdout:
+                trained.test_accuracy = evaluation.accuracy
+            run.finish(trained, model_card(trained, evaluation, where))
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"continue with: {_this_command()} --resume")
+        raise
+    print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")
 
 
 @app.command
@@ -242,7 +257,12 @@ def experiment(
         Threads per process.
     """
     from .data import load_mnist
+    from .device import pick_device, pick_precision
     from .experiments import EXPERIMENTS, Options, Run, run_experiment
+
+    if threads < 1 or (workers is not None and workers < 1):
+        raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
+    precision = pick_precision(precision, pick_device(device))
 
     if name == "run":
         if not recipes or not seeds:
@@ -329,8 +349,10 @@ def compare(
         first, second = (load_model(path).predict(data.test.images) for path in (before, after))
         facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
     else:
-        rows = [load_row(path, data.test, data.fingerprint) for path in (before, after)]
-        facts, text = compare_rows(*rows)
+        first_row, second_row = (
+            load_row(path, data.test, data.fingerprint) for path in (before, after)
+        )
+        facts, text = compare_rows(first_row, second_row, data.test.labels)
     print(json.dumps(facts) if json_ else text)
 
 
@@ -396,8 +418,9 @@ def _percent(evaluation: Any) -> str:
 
 def _this_command() -> str:
     """Return what the user typed, to be typed again."""
-    program = Path(sys.argv[0]).name
-    head = {"__main__.py": ["python3", "-m", __package__]}.get(
-        program, ["python3", program] if program.endswith(".py") else [program]
-    )
-    return shlex.join(head + [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")])
+    program, *arguments = sys.argv
+    if program.endswith("__main__.py"):
+        head = ["python3", "-m", __package__]
+    else:
+        head = ["python3", program] if program.endswith(".py") else [Path(program).name]
+    return shlex.join(head + [a for a in arguments if a not in ("--resume", "--overwrite")])

@@ -10,8 +10,8 @@ SHIPPED_MODEL = Path(__file__).parent / "models" / "mnist_model"
 DataDir = Annotated[
     Path | None,
     Parameter(
-        help="folder of MNIST's four files, or others in its format; else the embedded MNIST",
-        env_var="MNIST_DATA_DIR",
+        help="folder of MNIST's four files, or others in its format; else what MNIST_DATA_DIR "
+        "names, else the embedded MNIST"
     ),
 ]
 Device = Annotated[str, Parameter(help="auto, cpu or cuda")]

@@ -52,6 +52,11 @@ class Examples:
         return Examples(self.images[chosen], self.labels[chosen])
 
 
+def fingerprint(sha256: dict[str, str]) -> str:
+    """Return one checksum for the four files' own."""
+    return hashlib.sha256("".join(sha256.values()).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Mnist:
     """A data set in MNIST's format.
@@ -73,7 +78,7 @@ class Mnist:
     @property
     def fingerprint(self) -> str:
         """One checksum of the four files, for telling data sets apart."""
-        return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
+        return fingerprint(self.sha256)
 
 
 def load_mnist(directory: str | Path | None = None, *, holdout: int = 0) -> Mnist:

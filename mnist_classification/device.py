@@ -63,6 +63,11 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
+def count_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 @cache
 def keep_freed_memory() -> None:
     """Tell glibc to reuse freed memory instead of returning it to the system, once per process.
@@ -83,7 +88,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
         "torch": torch.__version__,
         "system": platform.system(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        "cores": count_cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }

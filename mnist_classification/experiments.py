@@ -1,6 +1,6 @@
 """Recipes × seeds → results, as many at a time as there are cores.
 
-    run_experiment(EXPERIMENTS["ladder"].runs(), Path("results/ladder"), load_mnist(), options)
+    run_experiment(EXPERIMENTS["ladder"], Path("results/ladder"), load_mnist(), Options())
 
 Each run is a process of its own with one thread: on a small network two such processes are faster
 than one with two threads. What is done is not done again; a killed experiment loses the runs that
@@ -8,8 +8,6 @@ were in progress and nothing else.
 """
 
 import multiprocessing
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,11 +23,11 @@ from rich.live import Live
 from rich.table import Table
 from torch import Tensor
 
-from .checkpoint import file_checksum
-from .data import Mnist, load_mnist
-from .device import environment, pick_device, use_threads
+from .checkpoint import Trained, file_checksum
+from .data import Examples, Mnist, load_mnist
+from .device import count_cores, environment, pick_device, use_threads
 from .errors import MnistError, ResultError
-from .files import remove_leftovers
+from .files import make_folder, remove_leftovers, write_atomically
 from .recipes import FAILED_IDEAS, LADDER, Recipe, find_recipe
 from .results import Result, load_result, row_name, save_result
 from .training import fit
@@ -88,7 +86,7 @@ _BASES = {"sgd": 10, "decay": 10}
 EXPERIMENTS = {
     "ladder": _runs({recipe.name: 5 for recipe in LADDER} | _BASES, "float32"),
     "precision": _runs({"decay": 10}, "float32", "bfloat16"),
-    # In bfloat16, bases too: a third less time, and no difference that `precision` can show.
+    # In bfloat16, bases too: a third less time; what that changes is for `precision` to show.
     # AlexNet takes 40 times as long as the others, so it gets one epoch, and so does its base.
     "failed-ideas": _runs(
         _BASES
@@ -115,8 +113,8 @@ def run_experiment(
 ) -> dict[str, str]:
     """Do the runs that have no result yet, and write one result file each.
 
-    A result that another experiment beside this one has for the same run is taken from there: the
-    same recipe, seed and precision would give the same again.
+    A result that another experiment beside this one has for the same run is taken from there, if
+    it comes from the same commit, versions and machine: it would come out the same again.
 
     Returns:
         What went wrong, by file name; empty when every run has its result.
@@ -124,14 +122,18 @@ def run_experiment(
     Raises:
         ResultError: a file in the way is damaged, or belongs to another recipe or data set.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     remove_leftovers(directory)
-    done = {run: r for run in runs if (r := _existing(run, directory, data, options.holdout))}
-    waiting = [run for run in runs if run not in done]
-    gpu = pick_device(options.device).type == "cuda"
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    workers = options.workers or (1 if gpu else cores)
+    runs = list(dict.fromkeys(runs))
+    device = pick_device(options.device)
+    workers = options.workers or (1 if device.type == "cuda" else count_cores())
     commit = current_commit()
+    where = environment(device) | {"threads": options.threads}
+    done = {run: r for run in runs if (r := _existing(run, directory, data, options.holdout))}
+    for run in runs:
+        if run not in done and (sister := _sister(run, directory, data, options, where, commit)):
+            done[run] = sister
+    waiting = [run for run in runs if run not in done]
     failures: dict[str, str] = {}
     jobs: list[_Job] = []
     display = _Display(runs, done, workers)
@@ -162,23 +164,47 @@ def run_experiment(
 
 
 def _existing(run: Run, directory: Path, data: Mnist, holdout: int) -> Result | None:
-    """Return the run's result if it was measured before, here or in a sister experiment."""
+    """Return the result that the run has in this folder; None if it has none."""
     path = directory / run.file_name
-    for candidate in [path, *sorted(directory.parent.glob(f"*/{run.file_name}"))]:
-        if not candidate.exists():
-            continue
-        result = load_result(candidate, data.test, data.fingerprint)
-        theirs = (result.recipe, result.holdout, result.pretrained_weights)
-        if theirs == (run.recipe, holdout, file_checksum(run.pretrained_weights)):
-            if candidate != path:
-                shutil.copyfile(candidate, path)
+    if not path.exists():
+        return None
+    result = load_result(path, data.test, data.fingerprint)
+    if not _answers(result, run, holdout):
+        raise ResultError(
+            f"{path}: was measured with another recipe of that name, hold-out or pretrained "
+            f"weights; move it away, or choose another --output"
+        )
+    return result
+
+
+def _sister(
+    run: Run,
+    directory: Path,
+    data: Mnist,
+    options: Options,
+    where: dict[str, Any],
+    commit: str | None,
+) -> Result | None:
+    """Copy the run's result from an experiment beside this one, if it was measured alike."""
+    if commit is None or commit.endswith("+"):
+        return None
+    for candidate in sorted(directory.parent.glob(f"*/{run.file_name}")):
+        try:
+            result = load_result(candidate, data.test, data.fingerprint)
+        except ResultError:
+            continue  # it is not this experiment's to complain of
+        alike = (result.environment, result.commit) == (where, commit)
+        if alike and _answers(result, run, options.holdout):
+            print(f"{run.file_name}: taken from {candidate.parent}", file=sys.stderr)
+            write_atomically(directory / run.file_name, candidate.read_bytes())
             return result
-        if candidate == path:
-            raise ResultError(
-                f"{path}: was measured with another recipe of that name, hold-out or pretrained "
-                f"weights; move it away, or choose another --output"
-            )
     return None
+
+
+def _answers(result: Result, run: Run, holdout: int) -> bool:
+    """Whether the result is of that run, not of another with the same name."""
+    theirs = (result.recipe, result.holdout, result.pretrained_weights)
+    return theirs == (run.recipe, holdout, file_checksum(run.pretrained_weights))
 
 
 def _start(run: Run, options: Options) -> _Job:
@@ -226,7 +252,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         pretrained_weights=run.pretrained_weights,
         progress=progress,
     )
-    digits = trained.predict(data.test.images).argmax(axis=1)
+    tested = {} if data.holdout else _test(trained, data.test)  # who chooses, must not know
     total_seconds = time.perf_counter() - started
     last = trained.history[-1] if trained.history else {}
     return Result(
@@ -235,9 +261,9 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         precision=trained.precision,
         data=data.fingerprint,
         holdout=options.holdout,
-        test_accuracy=float(np.mean(digits == data.test.labels)),
+        test_accuracy=tested.get("accuracy"),
         holdout_accuracy=last.get("holdout_accuracy"),
-        predictions="".join(map(str, digits)),
+        predictions=tested.get("predictions", ""),
         train_seconds=last.get("seconds", 0.0),
         total_seconds=total_seconds,
         history=trained.history,
@@ -245,6 +271,14 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         commit=None,
         pretrained_weights=file_checksum(run.pretrained_weights),
     )
+
+
+def _test(trained: Trained, test: Examples) -> dict[str, Any]:
+    digits = trained.predict(test.images).argmax(axis=1)
+    return {
+        "accuracy": float(np.mean(digits == test.labels)),
+        "predictions": "".join(map(str, digits)),
+    }
 
 
 def current_commit() -> str | None:
@@ -300,7 +334,7 @@ class _Display:
     def finished(self, run: Run, outcome: Result | str) -> None:
         """Say how a run ended, where there is no live table."""
         if not self.live:
-            text = outcome if isinstance(outcome, str) else f"{outcome.test_accuracy:.2%}"
+            text = outcome if isinstance(outcome, str) else f"{outcome.accuracy:.2%}"
             print(
                 f"{run.row} seed {run.seed}: {text}; {len(self.done)} of {len(self.runs)} done",
                 file=sys.stderr,
@@ -318,9 +352,9 @@ class _Display:
         table = Table("row", "done", "running", "mean so far", title=title)
         for row in dict.fromkeys(run.row for run in self.runs):
             of_row = [run for run in self.runs if run.row == row]
-            scores = [self.done[run].test_accuracy for run in of_row if run in self.done]
+            scores = [self.done[run].accuracy for run in of_row if run in self.done]
             running = [f"{job.share_done:.0%}" for job in jobs if job.run.row == row]
-            mean = f"{np.mean([s for s in scores if s is not None]):.2%}" if scores else ""
+            mean = f"{np.mean(scores):.2%}" if scores else ""
             table.add_row(row, f"{len(scores)} of {len(of_row)}", " ".join(running), mean)
         self.live.update(table, refresh=True)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from .errors import RunError
 
+TEMPORARY = ".mnist-classification-"  # how the names of our temporary files begin
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a temporary file beside `path`, flush it to disk, and rename it into place.
@@ -18,7 +20,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         content = content.encode()
     temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -46,12 +48,14 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"can't make folder {path}: {error.strerror}; try --output") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise RunError(f"can't write in {path}: no permission; try --output")
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise RunError(f"can't write in {path}: {error.strerror}; try --output") from None
 
 
 def remove_leftovers(directory: Path) -> None:
     """Delete the temporary files that a killed process left in `directory`."""
-    for leftover in directory.glob(".*.*"):
-        if leftover.is_file() and len(leftover.suffix) == 9:  # mkstemp's eight random characters
-            leftover.unlink(missing_ok=True)
+    for leftover in directory.glob(f"{TEMPORARY}*"):
+        leftover.unlink(missing_ok=True)

@@ -121,7 +121,7 @@ DECAY = replace(SGD, "decay", schedule="linear")
 LADDER = [BASELINE, VANILLA, NORMALIZATION, BATCH_64, BATCH_32, LR_0_0005, DEEPER, SGD, DECAY]
 
 # What the original lists as hurting or not helping: each one change to its last row. A falling
-# learning rate gives the same ideas a fairer chance. An idea of yours is one more entry.
+# learning rate gives the same ideas a fairer chance.
 IDEAS: dict[str, dict[str, Any]] = {
     "batch-norm": {"network": "deeper-cnn-batch-norm"},
     "flip": {"flip_probability": 0.5},
@@ -137,7 +137,10 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-RECIPES = {recipe.name: recipe for recipe in [*LADDER, *FAILED_IDEAS]}
+# Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
+NEW_IDEAS: list[Recipe] = []
+
+RECIPES = {recipe.name: recipe for recipe in [*LADDER, *FAILED_IDEAS, *NEW_IDEAS]}
 
 
 def find_recipe(text: str) -> Recipe:
@@ -193,5 +196,5 @@ def recipe_from_dict(fields: dict[str, Any]) -> Recipe:
     """
     try:
         return Recipe(**fields | {"augment": Augment(**fields.get("augment", {}))})
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise RecipeError(f"not a recipe of this version: {error}") from None

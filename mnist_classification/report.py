@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .data import SHA256, fingerprint
 from .errors import ResultError
 from .evaluation import (
     DISPUTED,
@@ -45,6 +46,8 @@ ORIGINAL = {
     "sgd": 99.2,
 }
 
+MNIST_FINGERPRINT = fingerprint(SHA256)
+
 Rows = dict[str, list[Result]]
 
 
@@ -56,35 +59,61 @@ def report(experiment: str, rows: Rows, labels: np.ndarray) -> str:
         rows: as `load_results` gives them.
         labels: (10000,) uint8, of the test set.
     """
-    known = list(RECIPES)
-    rows = dict(sorted(rows.items(), key=lambda row: known.index(row[0].split("+")[0])))
+    place = {name: i for i, name in enumerate(RECIPES)}
+    rows = dict(sorted(rows.items(), key=lambda r: (place.get(r[0].split("+")[0], 999), r[0])))
     if experiment == "ladder":
         parts = [_ladder_table(rows), _steps_table(rows)]
     elif experiment == "failed-ideas":
         parts = [_ideas_table(rows, base) for base in ("sgd", "decay")] + [_alexnet_text(rows)]
     else:
         parts = [_difference_table(list(rows), rows, "difference to the first row")]
-    return "\n\n".join([*parts, _detail_table(rows, labels), _footnote(rows)]) + "\n"
+    details = [
+        "<details><summary>Minimum, maximum, halves of the test set, disputed labels</summary>",
+        _detail_table(rows, labels),
+        "</details>",
+    ]
+    return "\n\n".join([*parts, *details, _footnote(rows)]) + "\n"
 
 
-def compare_rows(before: list[Result], after: list[Result]) -> tuple[dict[str, Any], str]:
-    """Compare two recipes over their seeds; as JSON values and as text."""
+def compare_rows(
+    before: list[Result], after: list[Result], labels: np.ndarray
+) -> tuple[dict[str, Any], str]:
+    """Compare two recipes over their seeds; as JSON values and as Markdown.
+
+    Args:
+        labels: of the test set.
+
+    Raises:
+        ResultError: one was judged on a hold-out and the other was not, or on another.
+    """
+    holdouts = {result.holdout for result in [*before, *after]}
+    if len(holdouts) > 1:
+        raise ResultError(
+            f"got results with hold-outs of {' and '.join(map(str, sorted(holdouts)))} images; "
+            f"expected the same for both"
+        )
     (comparison,) = _compare([(before, after)])
-    facts = {
+    facts: dict[str, Any] = {
         "before": _accuracies(before),
         "after": _accuracies(after),
         "difference": comparison.difference,
-        "interval": comparison.interval,
-        "p_value": comparison.p_value,
+        "interval": [_json_number(bound) for bound in comparison.interval],
+        "p_value": _json_number(comparison.p_value),
         "verdict": comparison.verdict,
     }
-    difference, interval, verdict = _verdict_cells(comparison).split(" | ")
-    lines = [f"{results[0].row}: {_mean(_accuracies(results))} %" for results in (before, after)]
-    lines.append(
-        f"difference {difference} points, 95% interval {interval} (Welch), "
-        f"{_p(comparison.p_value)}: {verdict}"
-    )
-    return facts, "\n".join(lines)
+    names = [f"{before[0].row} (before)", f"{after[0].row} (after)"]
+    rows = dict(zip(names, (before, after), strict=True))
+    parts = [_difference_table(names, rows, "difference"), _detail_table(rows, labels)]
+    if not holdouts.pop():
+        shares = [
+            np.mean([r.digits == labels for r in results], axis=0) for results in rows.values()
+        ]
+        facts["image_interval"] = bootstrap_interval(shares[1] - shares[0])
+        parts.append(
+            f"Difference, 95% bootstrap over images: {_range(facts['image_interval'])}; Welch's "
+            f"test over seeds: {_p(comparison.p_value)}."
+        )
+    return facts, "\n\n".join([*parts, _footnote(rows)])
 
 
 def compare_models(
@@ -172,17 +201,16 @@ def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:
     base, *others = names
     comparisons = _compare([(rows[base], rows[name]) for name in others])
     lines = [
-        f"| row | change | mean ± sd (n) | {title} | Holm interval | verdict |",
-        "|---|---|---|---|---|---|",
-        f"| {_short(base)} | | {_mean(_accuracies(rows[base]))} | | | |",
+        f"| row | change | mean ± sd (n) | 95% interval | {title} | Holm interval | verdict |",
+        "|---|---|---|---|---|---|---|",
+        f"| {_short(base)} | | {_mean_cells(rows[base])} | | | |",
     ]
     base_recipe = rows[base][0].recipe
     for name, comparison in zip(others, comparisons, strict=True):
-        change = _change(base_recipe, rows[name][0].recipe) or _precision(
-            rows[base][0], rows[name][0]
-        )
-        mean = _mean(_accuracies(rows[name]))
-        lines.append(f"| {_short(name)} | {change} | {mean} | {_verdict_cells(comparison)} |")
+        after = rows[name]
+        change = _change(base_recipe, after[0].recipe) or _precision(rows[base][0], after[0])
+        cells = f"{change} | {_mean_cells(after)} | {_verdict_cells(comparison)}"
+        lines.append(f"| {_short(name)} | {cells} |")
     return "\n".join(lines)
 
 
@@ -207,27 +235,25 @@ def _alexnet_text(rows: Rows) -> str:
 
 
 def _detail_table(rows: Rows, labels: np.ndarray) -> str:
-    """What else a row's predictions show, one line each."""
+    """What else a row's predictions show, one line each; only the range where none were made."""
     lines = [
-        "<details><summary>Minimum, maximum, halves of the test set, disputed labels</summary>\n",
         "| row | min–max | images 0–4,999 | images 5,000–9,999 | without the 15 disputed labels "
         "| mean, 95% bootstrap over images |",
         "|---|---|---|---|---|---|",
     ]
-    undisputed = np.ones(len(labels), dtype=bool)
-    undisputed[[index for index in DISPUTED if index < len(labels)]] = False
     half = len(labels) // 2
     for name, results in rows.items():
-        correct = np.array([result.digits == labels for result in results])
         summary = summarize(_accuracies(results))
-        first, second, clean = (
-            correct[:, part].mean() for part in (slice(half), slice(half, None), undisputed)
-        )
-        lines.append(
-            f"| {_short(name)} | {summary.minimum:.2%}–{summary.maximum:.2%} | {first:.3%} "
-            f"| {second:.3%} | {clean:.3%} | {_range(bootstrap_interval(correct))} |"
-        )
-    return "\n".join([*lines, "\n</details>"])
+        cells = ["–"] * 4
+        if all(result.predictions for result in results):
+            share = np.mean([result.digits == labels for result in results], axis=0)
+            cells = [f"{share[:half].mean():.3%}", f"{share[half:].mean():.3%}", "–"]
+            if results[0].data == MNIST_FINGERPRINT:  # other data sets have labels of their own
+                cells[2] = f"{np.delete(share, DISPUTED).mean():.3%}"
+            cells.append(_range(bootstrap_interval(share)))
+        extremes = f"{summary.minimum:.2%}–{summary.maximum:.2%}"
+        lines.append(f"| {_short(name)} | {extremes} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _footnote(rows: Rows) -> str:
@@ -241,16 +267,19 @@ def _footnote(rows: Rows) -> str:
     commits = sorted({(result.commit or "unknown")[:10] for result in results})
     precisions = sorted({result.precision for result in results})
     minutes = sum(result.total_seconds for result in results) / 60
+    holdouts = sorted({result.holdout for result in results if result.holdout})
+    judged = f"accuracy on {holdouts[0]:,} hold-out images; " if holdouts else ""
     return (
-        f"{len(results)} runs, {minutes:.0f} minutes of process time, {' and '.join(precisions)}; "
-        f"{'; '.join(sorted(machines))}; commit {', '.join(commits)}. Intervals of differences are "
-        f"Welch's over seeds, Holm-corrected within each table; where nothing shows, the verdict "
-        f"says what difference would have."
+        f"{len(results)} runs, {judged}{minutes:.0f} minutes of process time, "
+        f"{' and '.join(precisions)}; {'; '.join(sorted(machines))}; "
+        f"commit {', '.join(commits)}. Intervals of differences are Welch's over seeds, "
+        f"Holm-corrected within each table; where nothing shows, the verdict says what difference "
+        f"would have."
     )
 
 
 def _accuracies(results: Sequence[Result]) -> list[float]:
-    return [result.test_accuracy for result in results if result.test_accuracy is not None]
+    return [result.accuracy for result in results]
 
 
 def _compare(pairs: Sequence[tuple[list[Result], list[Result]]]) -> list[Comparison]:
@@ -284,6 +313,16 @@ def _mean(values: Sequence[float]) -> str:
     return f"{100 * summary.mean:.3f}{spread} ({summary.n})"
 
 
+def _mean_cells(results: Sequence[Result]) -> str:
+    values = _accuracies(results)
+    return f"{_mean(values)} | {_range(summarize(values).interval)}"
+
+
+def _json_number(value: float) -> float | None:
+    """Return None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else value
+
+
 def _range(interval: tuple[float, float]) -> str:
     low, high = interval
     return "–" if math.isnan(low) else f"{100 * low:.3f} to {100 * high:.3f}"
@@ -293,7 +332,7 @@ def _verdict_cells(comparison: Comparison) -> str:
     """Return difference, interval and verdict, in percentage points, as three cells."""
     verdict = comparison.verdict
     if math.isnan(comparison.detectable):
-        return f"{100 * comparison.difference:+.3f} | – | too few seeds to say"
+        return f"{100 * comparison.difference:+.3f} | – | {verdict}"
     if verdict not in ("helps", "hurts"):
         verdict += f"; ±{100 * comparison.detectable:.2f} would have shown"
     low, high = (100 * bound for bound in comparison.interval)
@@ -323,6 +362,14 @@ def model_card(
 ) -> str:
     """Return the README.md that lies beside a trained model, as Markdown."""
     low, high = evaluation.interval
+    judged = "Hold-out" if trained.holdout else "Test"
+    honesty = (
+        f"These are the {trained.holdout:,} training images that were set aside."
+        if trained.holdout
+        else "The test set was scored once, after training; nothing was chosen on it."
+    )
+    start = trained.pretrained_weights
+    weights = f"Pretrained weights `{start[:16]}`." if start else ""
     parameters = sum(p.numel() for p in trained.network.parameters())
     seconds = trained.history[-1]["seconds"] if trained.history else 0
     table = "\n".join(f"| {name} | {value} |" for name, value in settings(trained.recipe).items())
@@ -333,16 +380,15 @@ of a digit, white ink on black as MNIST has it, and gives ten logits.
 
 ## Result
 
-Test accuracy {evaluation.accuracy:.2%}: {evaluation.errors} errors in \
-{evaluation.confusion.sum():,} images, 95% interval {low:.2%} to {high:.2%}. The test set was
-scored once, after training; nothing was chosen on it. One model is one draw: figures with
-several seeds are in the project's README.
+{judged} accuracy {evaluation.accuracy:.2%}: {evaluation.errors} errors in \
+{evaluation.confusion.sum():,} images, 95% interval {low:.2%} to {high:.2%}. {honesty}
+One model is one draw: figures with several seeds are in the project's README.
 
 ## Training
 
 {len(trained.history)} epochs in {seconds:.0f} s, {trained.precision}, \
 {environment["threads"]} threads, {environment["device"]}; {environment["processor"]};
-PyTorch {environment["torch"]}. Data set fingerprint `{trained.data[:16]}`.
+PyTorch {environment["torch"]}. Data set fingerprint `{trained.data[:16]}`. {weights}
 
 | setting | value |
 |---|---|

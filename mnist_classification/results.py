@@ -1,7 +1,7 @@
 """One run's outcome as one JSON file: results/<experiment>/<row>-seed<seed>.json.
 
-    result = load_result(Path("results/ladder/sgd-seed0.json"), labels)
-    print(result.test_accuracy)
+    result = load_result(Path("results/ladder/sgd-seed0.json"), data.test, data.fingerprint)
+    print(result.accuracy)
 
 The file holds every predicted digit, so that whatever else is asked of a run later, an interval or
 a comparison, is computed and never stored.
@@ -32,7 +32,8 @@ class Result:
     Attributes:
         row: the recipe's name, with what else sets its runs apart from others.
         data: `Mnist.fingerprint`; holdout: how many training images were set aside.
-        test_accuracy, holdout_accuracy: 0 to 1; None where not measured.
+        test_accuracy, holdout_accuracy: 0 to 1; None where not measured. A run with a hold-out
+            is there to choose by, so that its test accuracy is never measured.
         predictions: the predicted digit of each test image, as one string; "" if not tested.
         train_seconds: the epochs alone.
         total_seconds: building, preparing the arrays, training and the test pass.
@@ -58,6 +59,12 @@ class Result:
     def row(self) -> str:
         """The name under which runs that differ only in their seed are gathered."""
         return row_name(self.recipe, self.precision, self.pretrained_weights is not None)
+
+    @property
+    def accuracy(self) -> float:
+        """What the run is judged by: on the hold-out where there is one, else on the test set."""
+        accuracy = self.holdout_accuracy if self.holdout else self.test_accuracy
+        return math.nan if accuracy is None else accuracy
 
     @property
     def digits(self) -> np.ndarray:
@@ -99,6 +106,11 @@ def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
             raise ResultError(
                 f"{path}: measured on another data set (fingerprint {result.data[:12]}, expected "
                 f"{fingerprint[:12]}); give its folder by --data-dir, or {advice}"
+            )
+        if path.name != f"{result.row}-seed{result.seed}.json":
+            raise ResultError(
+                f"{path}: holds seed {result.seed} of {result.row}; expected what its name says; "
+                f"{advice}"
             )
         if result.predictions or result.test_accuracy is not None:
             digits = result.digits

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from .augment import augment
-from .checkpoint import RunDirectory, Trained, load_pretrained
+from .checkpoint import RunDirectory, Trained, file_checksum, load_pretrained
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
@@ -50,9 +50,9 @@ def fit(
         RunError: the loss is no longer a finite number, a checkpoint can't be written, or an
             option is not known.
     """
-    if not 0 <= seed < 2**63:
-        raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
+    check_seed(seed)
     keep_freed_memory()
+    torch.backends.cudnn.deterministic = True
     target = pick_device(device)
     precision = pick_precision(precision, target)
     progress = progress or Silent()
@@ -70,7 +70,11 @@ def fit(
     total_steps = recipe.num_epochs * steps_per_epoch
 
     history = run.restore(network, optimizer, generator) if run else []
-    trained = Trained(network, recipe, seed, precision, data.fingerprint, history)
+    trained = Trained(
+        *(network, recipe, seed, precision, data.fingerprint, history),
+        holdout=len(data.holdout or ()),
+        pretrained_weights=file_checksum(pretrained_weights),
+    )
     progress.start(recipe.num_epochs, len(labels), epochs_done=len(history))
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0)
 
@@ -124,6 +128,12 @@ def fit(
 
     network.eval()
     return trained
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what PyTorch's generators can't be seeded with."""
+    if not 0 <= seed < 2**63:
+        raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
 
 
 def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:

@@ -1,11 +1,16 @@
 """What the tests share: the real data set, small real parts of it, and the command."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# Small data gains nothing from a second thread, and on a busy machine threads that wait for each
+# other make the tests ten times slower. Commands that the tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mnist_classification.data import Mnist, load_mnist
 
@@ -46,11 +51,18 @@ def small_dir(small: Mnist, tmp_path_factory) -> Path:
     return directory
 
 
-def run_command(*arguments: object, cwd: Path = ROOT, script: str | None = None, timeout=120):
+def run_command(*arguments, cwd: Path = ROOT, script: str | None = None, env=None, timeout=120):
     """Run `mnist ARGUMENTS`, or a script of the checkout, as a user would."""
     head = [str(ROOT / script)] if script else ["-m", "mnist_classification"]
     command = [sys.executable, *head, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, *parts: str) -> None:

@@ -105,6 +105,7 @@ def edit_config(model, **changes):
         (lambda m: (m / "model.safetensors").unlink(), "no model here.*model.safetensors"),
         (lambda m: (m / "config.json").write_text("{"), "config.json: not JSON"),
         (lambda m: (m / "config.json").write_text("[1]"), "not a model of ours"),
+        (lambda m: edit_config(m, recipe=[]), "not a model of ours"),
         (lambda m: (m / "config.json").write_bytes(b"\x80\x04K\x01."), "not JSON"),
         (lambda m: edit_config(m, version=9), "version 9; expected 1"),
         (lambda m: edit_config(m, sha256="0"), "SHA-256"),
@@ -136,13 +137,13 @@ def interrupted(directory, small, recipe="decay+num-epochs=4", epochs=3, identit
 def test_the_newest_two_checkpoints_are_kept(small, tmp_path):
     interrupted(tmp_path, small)
     names = [p.name for p in sorted(tmp_path.glob("checkpoint*"))]
-    assert names == ["checkpoint-0002.safetensors", "checkpoint-0003.safetensors"]
+    assert names == ["checkpoint-000002.safetensors", "checkpoint-000003.safetensors"]
 
 
 @pytest.mark.parametrize("at", [5, 300, 5000, -9, "truncate"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(small, tmp_path, caplog, at):
     interrupted(tmp_path, small)
-    newest = tmp_path / "checkpoint-0003.safetensors"
+    newest = tmp_path / "checkpoint-000003.safetensors"
     content = bytearray(newest.read_bytes())
     if at == "truncate":
         content = content[: len(content) // 2]
@@ -151,7 +152,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(small, tmp_path, 
     newest.write_bytes(content)
     with RunDirectory(tmp_path, IDENTITY, resume=True) as run:
         trained = fit(find_recipe("decay+num-epochs=4"), small, run=run)
-    assert "checkpoint-0003.safetensors: damaged" in caplog.text
+    assert "checkpoint-000003.safetensors: damaged" in caplog.text
     assert_same_weights(trained, fit(find_recipe("decay+num-epochs=4"), small))
 
 
@@ -201,6 +202,22 @@ def test_a_finished_run_is_replaced_with_a_word(small, tmp_path, caplog):
         pass
 
 
+def test_somebody_elses_readme_is_not_replaced(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(RunError, match="holds a README"), RunDirectory(tmp_path, IDENTITY):
+        pass
+
+
+def test_resume_and_overwrite_exclude_each_other(small, tmp_path):
+    interrupted(tmp_path, small)
+    with (
+        pytest.raises(RunError, match="expected one of them"),
+        RunDirectory(tmp_path, IDENTITY, resume=True, overwrite=True),
+    ):
+        pass
+    assert len(list(tmp_path.glob("checkpoint*"))) == 2
+
+
 def test_the_second_training_in_one_directory_is_refused(tmp_path):
     with (
         RunDirectory(tmp_path, IDENTITY),
@@ -236,7 +253,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(small, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
     assert {p.name: p.read_bytes() for p in tmp_path.glob("checkpoint*")} == before
-    assert not list(tmp_path.glob(".checkpoint*"))
+    assert not list(tmp_path.glob(".mnist*"))
     with RunDirectory(tmp_path, IDENTITY, resume=True) as run:
         trained = fit(find_recipe("decay+num-epochs=4"), small, run=run)
     assert_same_weights(trained, fit(find_recipe("decay+num-epochs=4"), small))
@@ -245,9 +262,10 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(small, tmp_path):
 def test_leftovers_of_a_killed_save_are_removed_and_nothing_else(tmp_path):
     write_atomically(tmp_path / "config.json", "{}")
     (tmp_path / ".lock").touch()
-    (tmp_path / ".config.json.ab12cd_4").touch()
+    (tmp_path / ".env.template").touch()
+    (tmp_path / ".mnist-classification-ab12cd_4").touch()
     remove_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "config.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".env.template", ".lock", "config.json"]
 
 
 def train_command(small_dir, output, *more, epochs=12):
@@ -301,7 +319,7 @@ def test_a_polite_stop_says_how_to_resume(small_dir, tmp_path, number, code):
     assert process.returncode == code
     assert "Traceback" not in stderr
     last = stderr.splitlines()[-1]
-    assert last.startswith("stopped; continue with: python3 train.py --data-dir")
+    assert last.startswith(f"stopped; continue with: python3 {ROOT / 'train.py'} --data-dir")
     assert last.endswith("--resume")
     assert list((tmp_path / "run").glob("checkpoint-*"))
 

@@ -103,6 +103,11 @@ def test_every_setting_of_a_recipe_is_a_flag():
         (["experiment", "run", "--recipes", "x", "--seeds", "0"], ["unknown recipe 'x'"]),
         (["experiment", "run", "--recipes", "sgd", "--seeds", "a-b"], ["got seeds 'a-b'"]),
         (["experiment", "ladder", "--seeds", "0"], ["mnist experiment run"]),
+        (["experiment", "ladder", "--workers", "-1"], ["got -1 workers"]),
+        (["experiment", "ladder", "--output", "/proc/x"], ["can't make folder /proc/x"]),
+        (["experiment", "run", "--recipes", "sgd", "--seeds", "0", "--precision", "x"], ["'x'"]),
+        (["train", "--seed", "-1"], ["got seed -1"]),
+        (["train", "--pretrained-weights", "/nowhere"], ["/nowhere: can't be read"]),
         (["report", "nowhere"], ["no results here"]),
         (["compare", "results/nowhere/a", "results/nowhere/b"], ["no results here"]),
         (["trian"], ["trian"]),
@@ -111,6 +116,33 @@ def test_every_setting_of_a_recipe_is_a_flag():
 def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
     assert_one_line_error(run_command(*arguments, cwd=tmp_path), *parts)
     assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_an_empty_environment_variable_names_no_folder(tmp_path):
+    result = run_command("info", cwd=tmp_path, env={"MNIST_DATA_DIR": ""})
+    assert result.returncode == 0, result.stderr
+
+
+def test_training_with_a_holdout_does_not_look_at_the_test_set(small_dir, tmp_path):
+    result = run_command(
+        *["train", "--num-epochs", 1, "--holdout", 100, "--data-dir", small_dir],
+        *["--output", tmp_path / "run"],
+    )
+    assert result.stdout.startswith("hold-out accuracy ")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["test_accuracy"] is None
+    assert config["holdout"] == 100
+    assert "Hold-out accuracy" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_missing_packages_are_named():
+    """Without the packages for training, as after `pip install .` alone."""
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from mnist_classification.cli import main\nmain(['info'])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert_one_line_error(result, "torch is not installed", "pip install '.[train]'")
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -7,13 +8,14 @@ import time
 
 import numpy as np
 import pytest
-from conftest import assert_one_line_error, run_command
+from conftest import assert_one_line_error, run_command, write_idx
 
 from mnist_classification.data import load_mnist
 from mnist_classification.errors import ResultError
-from mnist_classification.experiments import EXPERIMENTS
+from mnist_classification.experiments import EXPERIMENTS, current_commit
+from mnist_classification.recipes import find_recipe
 from mnist_classification.report import report, update_section
-from mnist_classification.results import load_results, load_row
+from mnist_classification.results import Result, load_results, load_row
 
 RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
 
@@ -75,9 +77,35 @@ def test_what_a_sister_experiment_measured_is_taken_from_there(results, small_di
     output = results.parent / "sister"
     result = experiment(small_dir, output, seeds="0-1")
     assert result.returncode == 0
-    assert result.stderr == ""  # nothing was run
+    if clean_commit():
+        assert result.stderr.count("taken from") == 4
+    else:  # code that has changed might give something else
+        assert result.stderr.count(" done") == 4
     for path in output.iterdir():
-        assert path.read_bytes() == (results / path.name).read_bytes()
+        theirs = json.loads((results / path.name).read_text())
+        assert json.loads(path.read_text())["predictions"] == theirs["predictions"]
+
+
+def test_a_sister_on_other_data_or_damaged_is_nobodys_business(tmp_path_factory):
+    output = tmp_path_factory.mktemp("other") / "mine"
+    damaged = output.parent / "sister"
+    damaged.mkdir()
+    (damaged / "vanilla+num-epochs=1-seed0.json").write_text("{")
+    write_idx(output.parent / "data", "train", *tiny(np.random.default_rng(0), 64))
+    write_idx(output.parent / "data", "t10k", *tiny(np.random.default_rng(1), 32))
+    result = experiment(output.parent / "data", output, recipes="vanilla+num-epochs=1", seeds="0")
+    assert result.returncode == 0, result.stderr
+
+
+def tiny(rng, count):
+    """Return random images and labels."""
+    images = rng.integers(0, 256, size=(count, 28, 28), dtype=np.uint8)
+    return images, rng.integers(0, 10, size=count, dtype=np.uint8)
+
+
+def clean_commit():
+    commit = current_commit()
+    return commit is not None and not commit.endswith("+")
 
 
 def test_a_run_that_fails_is_reported_and_stops_no_other(small_dir, tmp_path):
@@ -94,9 +122,16 @@ def test_the_holdout_is_measured(small_dir, tmp_path):
     )
     assert result.returncode == 0
     (path,) = tmp_path.iterdir()
-    assert 0 < json.loads(path.read_text())["holdout_accuracy"] <= 1
+    facts = json.loads(path.read_text())
+    assert 0 < facts["holdout_accuracy"] <= 1
+    assert facts["test_accuracy"] is None  # who chooses, must not know
+    assert facts["predictions"] == ""
+    assert f"{facts['holdout_accuracy']:.2%}" in result.stderr
+    text = run_command("report", tmp_path, "--data-dir", small_dir).stdout
+    assert f"{100 * facts['holdout_accuracy']:.3f} (1)" in text
+    assert "accuracy on 100 hold-out images" in text
     other = experiment(small_dir, tmp_path, recipes="decay+num-epochs=1", seeds="0")
-    assert_one_line_error(other, path.name, "another hold-out")
+    assert_one_line_error(other, path.name, "hold-out or pretrained weights")
 
 
 def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir, tmp_path):
@@ -128,12 +163,13 @@ def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir,
     ("change", "message"),
     [
         (lambda text: text[:500], "damaged"),
-        (lambda text: text[:0] + "[]", "damaged"),
+        (lambda text: f"[{text}]", "damaged"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2; expected 1"),
         (lambda text: text.replace('"data": "', '"data": "0'), "another data set"),
         (lambda text: text.replace('"batch_size"', '"batchsize"'), "damaged"),
         (lambda text: text.replace('"predictions": "', '"predictions": "77777'), "predictions"),
         (lambda text: text.replace('"seed"', '"sead"'), "damaged"),
+        (lambda text: text.replace('"seed": 0', '"seed": 1'), "expected what its name says"),
     ],
 )
 def test_wrong_result_files_get_one_line(results, small_dir, data, tmp_path, change, message):
@@ -151,9 +187,11 @@ def test_wrong_result_files_get_one_line(results, small_dir, data, tmp_path, cha
 def test_compare_gives_a_verdict(results, small_dir):
     rows = [results / f"{name}+num-epochs=2" for name in ("vanilla", "decay")]
     text = run_command("compare", *rows, "--data-dir", small_dir).stdout
-    assert text.splitlines()[-1].endswith(": helps")
+    assert text.count("| helps |") == 1
+    assert "95% bootstrap over images" in text
     facts = json.loads(run_command("compare", *rows, "--data-dir", small_dir, "--json").stdout)
     assert facts["verdict"] == "helps"
+    assert 0 < facts["image_interval"][0] < facts["difference"] < facts["image_interval"][1]
     assert facts["difference"] == pytest.approx(np.mean(facts["after"]) - np.mean(facts["before"]))
     result = run_command("compare", rows[0], results / "decya", "--data-dir", small_dir)
     assert_one_line_error(result, "unknown row 'decya'")
@@ -186,6 +224,99 @@ def test_report_has_every_row_and_a_verdict(results, data):
         load_row(results / "decay+num-epochs=2", data.test, data.fingerprint)
         == rows["decay+num-epochs=2"]
     )
+
+
+def result_with(name, seed, errors, labels, precision="float32"):
+    """A result that reads so many images wrongly, the first ones."""
+    digits = labels.copy()
+    digits[:errors] = (digits[:errors] + 1) % 10
+    return Result(
+        recipe=find_recipe(name),
+        seed=seed,
+        precision=precision,
+        data="",
+        holdout=0,
+        test_accuracy=1 - errors / len(labels),
+        holdout_accuracy=None,
+        predictions="".join(map(str, digits)),
+        train_seconds=1.0,
+        total_seconds=60.0,
+        history=[],
+        environment={"processor": "p", "threads": 1, "torch": "t"},
+        commit="c" * 40,
+    )
+
+
+def rows_with(labels, **errors):
+    """Rows of results from the numbers of errors of their seeds; "_" stands for "-"."""
+    rows = {}
+    for name, of_seeds in errors.items():
+        for seed, count in enumerate(of_seeds):
+            result = result_with(name.replace("_", "-"), seed, count, labels)
+            rows.setdefault(result.row, []).append(result)
+    return rows
+
+
+def cells(text, first):
+    """Return the cells of the first table line that begins with that cell."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_ladder_report_by_hand(mnist):
+    rows = rows_with(
+        mnist.test.labels,
+        sgd=[80, 90, 100],
+        vanilla=[300, 310, 320],
+        decay=[50, 60, 70],
+        deeper=[80, 90, 100],
+    )
+    text = report("ladder", rows, mnist.test.labels)
+    sgd = cells(text, "sgd")
+    assert sgd[1:4] == [
+        "optim adam → sgd, learning rate 0.0005 → 0.001",
+        "99.2",
+        "99.100 ± 0.100 (3)",
+    ]
+    assert sgd[4] == "98.852 to 99.348"  # ± 4.302653 * 0.1 / √3
+    assert sgd[5] == "yes (98.786 to 99.414)"  # ± 4.302653 * 0.1 * √(1/3 + 1/5)
+    assert cells(text, "vanilla")[5] == "**no**, above (96.586 to 97.214)"
+    assert cells(text, "deeper → sgd")[1] == "+0.000"
+    assert cells(text, "deeper → sgd")[3].startswith("no difference that these seeds can show; ±")
+    assert cells(text, "sgd → decay")[1] == "+0.300"
+    assert cells(text, "vanilla → deeper")[3] == "helps"
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert names[1:5] == ["vanilla", "deeper", "sgd", "decay"]  # the ladder's order, not the files'
+
+
+def test_ideas_report_by_hand(mnist):
+    rows = rows_with(
+        mnist.test.labels,
+        sgd=[90, 91, 92],
+        decay=[60, 61, 62],
+        sgd_flip=[190, 191, 192],
+        decay_rotation=[60, 61, 62],
+        decay_translation=[40, 41, 42],
+    )
+    text = report("failed-ideas", rows, mnist.test.labels)
+    assert cells(text, "sgd-flip")[1] == "flip probability 0.0 → 0.5"
+    assert cells(text, "sgd-flip")[4] == "-1.000"
+    assert cells(text, "sgd-flip")[6] == "hurts"
+    assert cells(text, "decay-rotation")[6].startswith("no difference")
+    assert cells(text, "decay-translation")[6] == "helps"
+    assert "pretrained: not measured, weights unavailable" in text
+
+
+def test_reports_take_recipes_that_are_no_longer_known_and_keep_the_base_first(mnist):
+    labels = mnist.test.labels
+    rows = rows_with(labels, decay=[60, 61], **{"decay+rotation-degrees=10": [50, 51]})
+    mine = [
+        dataclasses.replace(result, recipe=dataclasses.replace(result.recipe, name="my-own"))
+        for result in rows["decay"]
+    ]
+    text = report("run", {"my-own": mine} | dict(reversed(rows.items())), labels)
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert names[1:4] == ["decay", "decay+rotation-degrees=10.0", "my-own"]
 
 
 def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
