@@ -28,7 +28,7 @@ from .evaluation import (
     summarize,
 )
 from .files import write_atomically
-from .recipes import IDEAS, LADDER, RECIPES, Recipe, settings
+from .recipes import IDEAS, LADDER, Recipe, settings
 from .results import Result
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def report(experiment: str, rows: Rows, labels: np.ndarray) -> str:
         rows: as `load_results` gives them.
         labels: (10000,) uint8, of the test set.
     """
-    place = {name: i for i, name in enumerate(RECIPES)}
-    rows = dict(sorted(rows.items(), key=lambda r: (place.get(r[0].split("+")[0], 999), r[0])))
     if experiment == "ladder":
         parts = [_ladder_table(rows), _steps_table(rows)]
     elif experiment == "failed-ideas":

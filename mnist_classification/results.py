@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from .data import Examples
 from .errors import RecipeError, ResultError, unknown
 from .files import write_atomically
-from .recipes import Recipe, recipe_from_dict
+from .recipes import RECIPES, Recipe, recipe_from_dict
 
 VERSION = 1
 
@@ -126,7 +127,7 @@ def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
 
 
 def load_results(directory: Path, test: Examples, fingerprint: str) -> dict[str, list[Result]]:
-    """Read every result in a directory, by row, each row ordered by seed.
+    """Read every result in a directory, by row in the recipes' order, each row ordered by seed.
 
     Raises:
         ResultError: the directory has no results, or one of them is not right.
@@ -138,7 +139,13 @@ def load_results(directory: Path, test: Examples, fingerprint: str) -> dict[str,
     for path in paths:
         result = load_result(path, test, fingerprint)
         rows.setdefault(result.row, []).append(result)
-    return {row: sorted(results, key=lambda r: r.seed) for row, results in rows.items()}
+    return {row: sorted(rows[row], key=lambda r: r.seed) for row in in_order(rows)}
+
+
+def in_order(rows: Iterable[str]) -> list[str]:
+    """Return row names in the order of the recipes behind them; unknown ones last."""
+    place = {name: i for i, name in enumerate(RECIPES)}
+    return sorted(rows, key=lambda row: (place.get(row.split("+")[0], len(place)), row))
 
 
 def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:

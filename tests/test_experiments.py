@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from mnist_classification.errors import ResultError
 from mnist_classification.experiments import EXPERIMENTS, current_commit
 from mnist_classification.recipes import find_recipe
 from mnist_classification.report import report, update_section
-from mnist_classification.results import Result, load_results, load_row
+from mnist_classification.results import Result, in_order, load_results, load_row
 
 RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
 
@@ -254,7 +253,7 @@ def rows_with(labels, **errors):
         for seed, count in enumerate(of_seeds):
             result = result_with(name.replace("_", "-"), seed, count, labels)
             rows.setdefault(result.row, []).append(result)
-    return rows
+    return {row: rows[row] for row in in_order(rows)}
 
 
 def cells(text, first):
@@ -307,16 +306,9 @@ def test_ideas_report_by_hand(mnist):
     assert "pretrained: not measured, weights unavailable" in text
 
 
-def test_reports_take_recipes_that_are_no_longer_known_and_keep_the_base_first(mnist):
-    labels = mnist.test.labels
-    rows = rows_with(labels, decay=[60, 61], **{"decay+rotation-degrees=10": [50, 51]})
-    mine = [
-        dataclasses.replace(result, recipe=dataclasses.replace(result.recipe, name="my-own"))
-        for result in rows["decay"]
-    ]
-    text = report("run", {"my-own": mine} | dict(reversed(rows.items())), labels)
-    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
-    assert names[1:4] == ["decay", "decay+rotation-degrees=10.0", "my-own"]
+def test_rows_stand_in_the_recipes_order_and_unknown_ones_last():
+    rows = ["my-own", "decay+rotation-degrees=10.0", "decay", "sgd-flip", "sgd"]
+    assert in_order(rows) == ["sgd", "decay", "decay+rotation-degrees=10.0", "sgd-flip", "my-own"]
 
 
 def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
