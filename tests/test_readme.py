@@ -81,3 +81,13 @@ def test_tree_names_every_module():
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_headline_is_the_ladders(mnist):
+    rows = load_results(ROOT / "results" / "ladder", mnist.test, mnist.fingerprint)
+    first, last = (
+        sum(result.accuracy for result in rows[name]) / len(rows[name])
+        for name in ("vanilla", "decay")
+    )
+    headline = " ".join(README.split("```")[0].split())
+    assert f"from LeNet at {first:.1%} to a deeper CNN at {last:.1%}" in headline
