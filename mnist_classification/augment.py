@@ -2,8 +2,9 @@
 
     pixels = augment(pixels, Augment(rotation_degrees=10, shift_pixels=2), paper=-1.0, generator=g)
 
-One affine map does it all, as in spatial transformer networks (Jaderberg et al. 2015): each output
-pixel is read, bilinearly, from where the map says that it came from.
+First where the ink is: one map for all that moves it, as in spatial transformer networks (Jaderberg
+et al. 2015), so that each output pixel is read, bilinearly, from where the map says that it came
+from. Then what the pen, the paper and the camera do to it.
 """
 
 import math
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from .recipes import Augment
 
+ELASTIC_GRID = 6  # places along each axis where the smooth warp is drawn; between them it is smooth
+
 
 def augment(
     pixels: Tensor, settings: Augment, *, paper: float, generator: torch.Generator
 ) -> Tensor:
-    """Mirror, then turn about the centre, then shift each image by an amount of its own.
+    """Change each image by amounts of its own: first where its ink is, then how it looks.
 
     Args:
         pixels: (N, 1, H, W) float32 on any device.
@@ -30,6 +33,34 @@ def augment(
     """
     if settings == Augment():
         return pixels
+    pixels = _move(pixels, settings, paper, generator)
+    if settings.stroke_strength:
+        kind, strength = torch.rand(2, len(pixels), generator=generator).to(
+            pixels.device, non_blocking=True
+        )
+        pixels = change_strokes(pixels, (kind * 3).long(), strength * settings.stroke_strength)
+    if settings.gap_probability:
+        chance, *line = torch.rand(4, len(pixels), generator=generator).to(
+            pixels.device, non_blocking=True
+        )
+        pixels = cut(pixels, chance < settings.gap_probability, *line, paper=paper)
+    if settings.contrast_share:
+        fading = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(
+            pixels.device, non_blocking=True
+        )
+        pixels = paper + (pixels - paper) * (1 - settings.contrast_share * fading)
+    if settings.noise_share:
+        amount = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(
+            pixels.device, non_blocking=True
+        )
+        noise = torch.randn(pixels.shape, generator=generator).to(pixels.device, non_blocking=True)
+        ink = pixels.amax(dim=(1, 2, 3), keepdim=True) - paper
+        pixels = pixels + noise * amount * settings.noise_share * ink
+    return pixels
+
+
+def _move(pixels: Tensor, settings: Augment, paper: float, generator: torch.Generator) -> Tensor:
+    """Mirror, slant, resize, turn, shift and warp."""
     mirror, turn, *shift = torch.rand(4, len(pixels), generator=generator).to(
         pixels.device, non_blocking=True
     )
@@ -37,28 +68,98 @@ def augment(
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely
     right, down = ((draw * (2 * reach + 1)).floor() - reach for draw in shift)
-    return affine(pixels, mirror=mirror, angle=angle, right=right, down=down, paper=paper)
+    shape: dict[str, Tensor] = {}  # drawn only if asked for: recipes without keep their numbers
+    if settings.scale_share or settings.shear:
+        width, height, slant = 2 * torch.rand(3, len(pixels), generator=generator) - 1
+        shape["wider"] = (1 + settings.scale_share * width).to(pixels.device, non_blocking=True)
+        shape["taller"] = (1 + settings.scale_share * height).to(pixels.device, non_blocking=True)
+        shape["slant"] = (settings.shear * slant).to(pixels.device, non_blocking=True)
+    if settings.elastic_pixels:
+        coarse = torch.randn(len(pixels), 2, ELASTIC_GRID, ELASTIC_GRID, generator=generator)
+        shape["warp"] = settings.elastic_pixels * coarse.to(pixels.device, non_blocking=True)
+    return affine(pixels, mirror=mirror, angle=angle, right=right, down=down, paper=paper, **shape)
 
 
 def affine(
-    pixels: Tensor, *, mirror: Tensor, angle: Tensor, right: Tensor, down: Tensor, paper: float
+    pixels: Tensor,
+    *,
+    mirror: Tensor,
+    angle: Tensor,
+    right: Tensor,
+    down: Tensor,
+    paper: float,
+    wider: Tensor | float = 1.0,
+    taller: Tensor | float = 1.0,
+    slant: Tensor | float = 0.0,
+    warp: Tensor | None = None,
 ) -> Tensor:
-    """Mirror each image (-1) or not (1), turn it clockwise, then shift it.
+    """Mirror each image (-1) or not (1), resize and slant it, turn it clockwise, then shift it.
 
     Args:
         pixels: (N, 1, H, W) float32.
         mirror, angle, right, down: (N,) float32; the angle in radians, the shifts in pixels.
         paper: the value of what comes in from outside.
+        wider, taller: (N,) factors.
+        slant: (N,) columns to the left per row further down.
+        warp: (N, 2, G, G), how many pixels right and down of its place each point of a coarse
+            grid is read from; smooth in between (elastic distortion, Simard et al. 2003).
     """
     height, width = pixels.shape[2:]
     cos, sin = angle.cos(), angle.sin()
-    # From an output place back to where it came from: unshift, turn back, mirror. Places run
-    # from -1 to 1 over the image, so that a shift of one pixel is 2 / width.
+    # From an output place back to where it came from: unshift, turn back, unslant, resize back,
+    # mirror. Places run from -1 to 1 over the image, so that a shift of one pixel is 2 / width.
     x, y = right * 2 / width, down * 2 / height
+    from_x = torch.stack([cos + slant * -sin, sin + slant * cos], dim=1)
+    from_y = torch.stack([-sin, cos], dim=1)
     rows = [
-        torch.stack([mirror * cos, mirror * sin, -mirror * (cos * x + sin * y)], dim=1),
-        torch.stack([-sin, cos, sin * x - cos * y], dim=1),
+        _with_shift(from_x * (mirror / wider)[:, None], x, y),
+        _with_shift(from_y / torch.as_tensor(taller, device=pixels.device).view(-1, 1), x, y),
     ]
     places = F.affine_grid(torch.stack(rows, dim=1), list(pixels.shape), align_corners=False)
+    if warp is not None:
+        smooth = F.interpolate(warp, size=(height, width), mode="bicubic", align_corners=True)
+        pixel = torch.tensor([2 / width, 2 / height], device=pixels.device)
+        places = places + smooth.permute(0, 2, 3, 1) * pixel
     # Outside the image grid_sample reads zero, so zero has to mean paper.
     return F.grid_sample(pixels - paper, places, align_corners=False) + paper
+
+
+def _with_shift(row: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return (N, 3): a row of the map, (N, 2), and what undoes the shift before it."""
+    return torch.cat([row, -(row[:, :1] * x[:, None] + row[:, 1:] * y[:, None])], dim=1)
+
+
+def change_strokes(pixels: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
+    """Thicken (kind 0), thin (1) or blur (2) each image's strokes in part.
+
+    Args:
+        pixels: (N, 1, H, W), ink above paper.
+        kind: (N,) int64.
+        strength: (N,), 0 leaves the image and 1 is a full step of one pixel.
+    """
+    thick = F.max_pool2d(pixels, 3, stride=1, padding=1)
+    thin = -F.max_pool2d(-pixels, 3, stride=1, padding=1)
+    blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    changed = torch.stack([thick, thin, blurred])[kind, torch.arange(len(pixels))]
+    # A whole step of thinning would wipe out the thin strokes that are to be learned.
+    strength = torch.where(kind == 1, strength / 2, strength)
+    return torch.lerp(pixels, changed, strength.view(-1, 1, 1, 1))
+
+
+def cut(
+    pixels: Tensor, chosen: Tensor, angle: Tensor, distance: Tensor, width: Tensor, *, paper: float
+) -> Tensor:
+    """Wipe a straight line of paper through the chosen images, as where a pen skipped.
+
+    Args:
+        pixels: (N, 1, H, W).
+        chosen: (N,) bool.
+        angle, distance, width: (N,) in 0 to 1: half a turn; across the middle of the image; half
+            to two pixels.
+    """
+    size = pixels.shape[-1]
+    place = torch.arange(size, device=pixels.device) - (size - 1) / 2
+    angle, distance, width = (draw.view(-1, 1, 1, 1) for draw in (angle, distance, width))
+    along = place[None, :] * (angle * math.pi).cos() + place[:, None] * (angle * math.pi).sin()
+    gap = (along - (distance - 0.5) * size * 0.6).abs() < 0.25 + 0.75 * width
+    return torch.where(gap & chosen.view(-1, 1, 1, 1), paper, pixels)

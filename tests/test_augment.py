@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mnist_classification.augment import affine, augment
-from mnist_classification.recipes import Augment
+from mnist_classification.augment import affine, augment, change_strokes, cut
+from mnist_classification.recipes import RECIPES, Augment
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,98 @@ def test_rotations_fill_their_range_and_differ_by_image():
     assert degrees.max() > 40
     assert degrees.min() < -40
     assert degrees.std() == pytest.approx(90 / math.sqrt(12), rel=0.1)
+
+
+def test_scale_and_slant_agree_with_scipy(pixels):
+    rng = np.random.default_rng(1)
+    n = len(pixels)
+    zero = torch.zeros(n)
+    wider, taller, slant = (
+        torch.tensor(rng.uniform(*bounds, n), dtype=torch.float32)
+        for bounds in [(0.7, 1.3), (0.7, 1.3), (-0.5, 0.5)]
+    )
+    ours = affine(
+        pixels,
+        **{"mirror": zero + 1, "angle": zero, "right": zero, "down": zero, "paper": 0.0},
+        **{"wider": wider, "taller": taller, "slant": slant},
+    )
+    centre = np.array([13.5, 13.5])
+    for i in range(n):
+        # Row and column that each output pixel is read from.
+        back = np.array([[1 / taller[i], 0], [slant[i] / wider[i], 1 / wider[i]]])
+        slow = ndimage.affine_transform(
+            pixels[i, 0].numpy(), back, offset=centre - back @ centre, order=1, mode="grid-constant"
+        )
+        np.testing.assert_allclose(ours[i, 0], slow, atol=2e-5)
+
+
+def test_the_elastic_warp_moves_ink_smoothly_and_no_further_than_asked(pixels):
+    generator = torch.Generator().manual_seed(0)
+    out = augment(pixels, Augment(elastic_pixels=0.8), paper=0.0, generator=generator)
+    change = (out - pixels).abs().mean(dim=(1, 2, 3))
+    assert (change > 0.002).all()
+    mass = out.sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
+    assert mass.min() > 0.7
+    assert mass.max() < 1.4
+    straight = torch.zeros(len(pixels), 2, 6, 6)
+    straight[:, 0] = 3.0  # everywhere read three pixels further right: the ink moves left
+    zero = torch.zeros(len(pixels))
+    moved = affine(
+        pixels, mirror=zero + 1, angle=zero, right=zero, down=zero, paper=0.0, warp=straight
+    )
+    torch.testing.assert_close(moved[..., 4:20], pixels[..., 7:23], atol=1e-4, rtol=0)
+
+
+def test_strokes_grow_shrink_or_blur(pixels):
+    n = len(pixels)
+    for kind, grows in [(0, True), (1, False)]:
+        out = change_strokes(pixels, torch.full((n,), kind), torch.ones(n))
+        assert torch.equal(out >= pixels, torch.ones_like(out, dtype=torch.bool)) == grows
+        assert torch.equal(out <= pixels, torch.ones_like(out, dtype=torch.bool)) != grows
+    blurred = change_strokes(pixels, torch.full((n,), 2), torch.ones(n))
+    slow = ndimage.uniform_filter(pixels[0, 0].numpy(), 3, mode="nearest")
+    np.testing.assert_allclose(blurred[0, 0], slow, atol=1e-5)
+    torch.testing.assert_close(
+        change_strokes(pixels, torch.zeros(n).long(), torch.zeros(n)), pixels
+    )
+
+
+def test_cuts_are_straight_lines_of_paper_through_the_chosen():
+    ink = torch.ones(400, 1, 28, 28)
+    chosen = torch.arange(400) % 2 == 0
+    draws = torch.rand(3, 400, generator=torch.Generator().manual_seed(0))
+    out = cut(ink, chosen, *draws, paper=-1.0)
+    assert (out[~chosen] == 1).all()
+    wiped = (out[chosen] == -1).sum(dim=(1, 2, 3))
+    assert wiped.min() > 5
+    assert wiped.max() < 28 * 4
+
+
+def test_contrast_and_noise_stay_within_their_shares(pixels):
+    generator = torch.Generator().manual_seed(0)
+    faded = augment(pixels, Augment(contrast_share=0.4), paper=0.0, generator=generator)
+    ratio = faded.amax(dim=(1, 2, 3)) / pixels.amax(dim=(1, 2, 3))
+    assert ratio.min() >= 0.6 - 1e-6
+    assert ratio.max() <= 1
+    assert ratio.std() > 0.05
+    noisy = augment(pixels, Augment(noise_share=0.1), paper=0.0, generator=generator)
+    spread = (noisy - pixels).std(dim=(1, 2, 3))
+    assert spread.max() < 0.12
+    assert spread.std() > 0.01
+
+
+@pytest.mark.parametrize("field", ["scale_share", "shear", "elastic_pixels", "stroke_strength"])
+def test_every_image_is_changed_by_an_amount_of_its_own(pixels, field):
+    same = pixels[:1].expand(30, -1, -1, -1)
+    generator = torch.Generator().manual_seed(0)
+    out = augment(same, Augment(**{field: 0.3}), paper=0.0, generator=generator)
+    assert len({tuple(image.flatten().tolist()) for image in out}) == 30
+
+
+def test_the_recipe_for_reading_keeps_digits_readable(pixels):
+    generator = torch.Generator().manual_seed(0)
+    out = augment(pixels, RECIPES["reader"].augment, paper=0.0, generator=generator)
+    assert out.isfinite().all()
+    mass = out.clamp(0, 1).sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
+    assert mass.min() > 0.25
+    assert mass.max() < 3

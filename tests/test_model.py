@@ -12,6 +12,7 @@ PARAMETERS = {
     "deeper-cnn": 159_254,
     "deeper-cnn-batch-norm": 159_574,
     "even-deeper-cnn": 483_094,
+    "reader-cnn": 144_618,
     "alexnet": 57_044_810,
 }
 
