@@ -24,6 +24,7 @@ from .cli_options import (
     PretrainedWeights,
     Threads,
 )
+from .cli_read import export, predict
 from .cli_visualize import visualize
 from .errors import ExperimentError, MnistError, unknown
 from .recipes import SETTINGS, find_recipe, with_changes
@@ -47,6 +48,8 @@ RecipeFlags = dataclasses.make_dataclass(
 )
 
 app.command(visualize)
+app.command(predict)
+app.command(export)
 
 
 class Terminated(KeyboardInterrupt):

@@ -40,6 +40,10 @@ class ResultError(MnistError):
     """A result file that is missing, damaged or of another data set or version."""
 
 
+class PictureError(MnistError):
+    """A picture that can't be read, or is none."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that `name` is no `kind`, with the nearest known name and the whole list."""
     known = list(known)

@@ -12,7 +12,7 @@ from mnist_classification.errors import ExperimentError
 from mnist_classification.evaluation import evaluate
 from mnist_classification.recipes import SETTINGS
 
-COMMANDS = ["train", "evaluate", "experiment", "report", "compare", "info"]
+COMMANDS = ["predict", "export", "train", "evaluate", "experiment", "report", "compare", "info"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,104 @@
+"""Make a network's probabilities mean what they say, and find when it should not be sure.
+
+    found = calibrate(trained, data.holdout)
+    found.temperature, found.threshold
+
+Guo et al. 2017, "On calibration of modern neural networks". The hold-out images are changed as the
+recipe changes training images: pictures that people take differ from MNIST at least as much.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+
+from .augment import augment
+from .checkpoint import Trained
+from .data import Examples
+from .errors import ModelError
+from .model import predict, to_pixels
+from .reader.classifier import softmax
+
+RIGHT_IF_SURE = 0.995
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was found on the hold-out.
+
+    Attributes:
+        temperature: divides the logits.
+        threshold: from this probability on, 99.5% of the hold-out's digits are right.
+        coverage: share of the hold-out that reaches the threshold.
+        error_before, error: expected calibration error without and with the temperature.
+    """
+
+    temperature: float
+    threshold: float
+    coverage: float
+    error_before: float
+    error: float
+
+
+def calibrate(trained: Trained, holdout: Examples, *, seed: int = 0) -> Calibration:
+    """Fit the temperature, then choose the threshold, on images not trained on.
+
+    Raises:
+        ModelError: no threshold makes the network right often enough.
+    """
+    recipe = trained.recipe
+    pixels = to_pixels(holdout.images, recipe.pixel_mean, recipe.pixel_std)
+    paper = -recipe.pixel_mean / recipe.pixel_std
+    generator = torch.Generator().manual_seed(seed)
+    pixels = augment(pixels, recipe.augment, paper=paper, generator=generator)
+    logits = predict(trained.network.cpu(), pixels).numpy()
+    temperature = fit_temperature(logits, holdout.labels)
+    before, after = softmax(logits), softmax(logits / temperature)
+    threshold, coverage = choose_threshold(after, holdout.labels)
+    return Calibration(
+        temperature,
+        threshold,
+        coverage,
+        calibration_error(before, holdout.labels),
+        calibration_error(after, holdout.labels),
+    )
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature with the least cross-entropy, for (N, 10) logits and (N,) labels."""
+
+    def cross_entropy(log_temperature: float) -> float:
+        probabilities = softmax(logits / np.exp(log_temperature))
+        return -np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean()
+
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-2, 2), method="bounded").x))
+
+
+def choose_threshold(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the lowest threshold above which 99.5% are right, and the share that reaches it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best)
+    right = (probabilities.argmax(axis=1) == labels)[order]
+    share_right = right.cumsum() / np.arange(1, len(right) + 1)
+    enough = np.flatnonzero(share_right >= RIGHT_IF_SURE)
+    if len(enough) == 0:
+        raise ModelError(f"no threshold makes the network right {RIGHT_IF_SURE:.1%} of the time")
+    return float(best[order[enough[-1]]]), float((enough[-1] + 1) / len(right))
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Return the expected calibration error: how far confidence and accuracy are apart, by bins."""
+    best = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    which = np.minimum((best * bins).astype(int), bins - 1)
+    gaps = [
+        abs(best[which == b].mean() - right[which == b].mean()) * (which == b).mean()
+        for b in range(bins)
+        if (which == b).any()
+    ]
+    return float(sum(gaps))

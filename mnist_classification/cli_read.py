@@ -1,0 +1,173 @@
+"""The commands that read pictures and hand models on: arguments and exit codes only, as in cli.py.
+
+Reading needs no torch, unless it is by a model that only torch can run.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .cli_options import DataDir, Holdout, Json
+from .errors import ModelError, PictureError
+
+if TYPE_CHECKING:  # imports that would slow --help down
+    from .reader.reader import Reader, Reading
+
+SHIPPED_READER = Path(__file__).parent / "models" / "reader"
+STANDARD_INPUT = Path("-")
+
+
+def predict(
+    pictures: Annotated[list[Path], Parameter(help="files, folders, or - for standard input")],
+    *,
+    model: Annotated[
+        Path, Parameter(help="directory of a trained model, or an ONNX file")
+    ] = SHIPPED_READER,
+    explain: Path | None = None,
+    json_: Json = False,
+) -> None:
+    """Read the digits on pictures: photos, scans, drawings.
+
+    Example: mnist predict photo.jpg --explain stages.png
+
+    A digit that the model is not sure of is followed by a question mark.
+
+    Parameters
+    ----------
+    explain:
+        Write a picture here that shows what each stage made of the one that is read.
+    """
+    names = [name for picture in pictures for name in _expand(picture)]
+    if explain and len(names) != 1:
+        raise PictureError(f"got {len(names)} pictures with --explain; expected one")
+    reader = _load_reader(model)
+    contents = (sys.stdin.buffer.read() if name == STANDARD_INPUT else name for name in names)
+    readings = _explain(reader, contents, explain) if explain else reader.read_many(contents)
+    broken = []
+    for name, reading in zip(names, readings, strict=True):
+        if reading.error:
+            broken.append(name)
+            if len(names) > 1:
+                print(reading.error, file=sys.stderr)
+        if json_:
+            print(json.dumps(_as_json(name, reading)))
+        elif not reading.error:
+            print(f"{name}: {_in_words(reading)}" if len(names) > 1 else _in_words(reading))
+    if broken and len(names) == 1:
+        raise PictureError(reading.error)
+    if broken:
+        raise PictureError(f"{len(broken)} of {len(names)} pictures can't be read; they are named")
+
+
+def export(
+    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")],
+    *,
+    onnx: Path,
+    calibrate: Annotated[bool, Parameter(help="also find when the model should be sure")] = False,
+    holdout: Holdout = 10_000,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a trained model as one ONNX file, and check it on all test images.
+
+    Example: mnist export runs/reader-seed0 --onnx reader.onnx
+
+    The file takes images as (N, 28, 28) uint8 and gives (N, 10) logits. With --calibrate the
+    temperature and the threshold go into config.json beside it; give the --holdout that the model
+    was trained with.
+
+    Parameters
+    ----------
+    onnx:
+        The file to write.
+    """
+    from .checkpoint import load_model
+    from .data import load_mnist
+    from .export import export_onnx, write_calibration
+
+    trained = load_model(model)
+    data = load_mnist(data_dir, holdout=holdout if calibrate else 0)
+    export_onnx(trained, onnx, data.test.images)
+    print(f"{onnx}: {onnx.stat().st_size:,} bytes; same labels on {len(data.test):,} test images")
+    if data.holdout:
+        found = write_calibration(trained, data.holdout, onnx.with_name("config.json"))
+        print(
+            f"temperature {found.temperature:.3f}: expected calibration error "
+            f"{found.error_before:.2%} → {found.error:.2%}; sure from {found.threshold:.3f} on, "
+            f"{found.coverage:.1%} of the hold-out"
+        )
+
+
+def _load_reader(model: Path) -> "Reader":
+    """Return a reader with an ONNX model, or with one that `mnist train` wrote."""
+    from .reader.reader import Reader
+
+    if model.is_file() or (model / "model.onnx").exists():
+        return Reader(model)
+    if not model.is_dir():
+        raise ModelError(f"{model}: no model here; expected a directory or an ONNX file")
+    from .checkpoint import load_model
+
+    return Reader(classifier=load_model(model))
+
+
+def _expand(picture: Path) -> Iterator[Path]:
+    """Yield the file itself, or the pictures in the folder, by their names."""
+    if not picture.is_dir():
+        yield picture
+        return
+    from .reader.picture import is_picture_name
+
+    found = sorted(path for path in picture.rglob("*") if is_picture_name(path))
+    if not found:
+        raise PictureError(f"{picture}: no pictures in this folder; expected PNG, JPEG or the like")
+    yield from found
+
+
+def _explain(
+    reader: "Reader", contents: "Iterator[bytes | Path]", output: Path
+) -> "Iterator[Reading]":
+    """Read one picture, and write what each stage made of it."""
+    import io
+
+    from .files import write_atomically
+    from .reader.explain import draw_stages
+    from .reader.reader import Reading, prepare
+
+    for content in contents:
+        try:
+            prepared = prepare(content)
+        except PictureError as error:
+            yield Reading("", (), str(error))
+            continue
+        reading = reader.read_pages([prepared])[0]
+        buffer = io.BytesIO()
+        draw_stages(prepared, reading).save(buffer, "PNG")
+        write_atomically(output, buffer.getvalue())
+        yield reading
+
+
+def _in_words(reading: "Reading") -> str:
+    """Return 20?47, with a question mark behind what is not sure, or say that there is nothing."""
+    if not reading.digits:
+        return "no digit here"
+    marks = iter("" if digit.sure else "?" for digit in reading.digits)
+    return "".join(c if c == "\n" else c + next(marks) for c in reading.text).replace("\n", " ")
+
+
+def _as_json(name: Path, reading: "Reading") -> dict[str, Any]:
+    digits = [
+        {
+            "label": digit.label,
+            "probability": round(digit.probability, 6),
+            "probabilities": [round(float(p), 6) for p in digit.probabilities],
+            "sure": digit.sure,
+            "box": digit.box,
+        }
+        for digit in reading.digits
+    ]
+    result = {"file": str(name), "text": reading.text, "sure": reading.sure, "digits": digits}
+    return result | ({"error": reading.error} if reading.error else {})

@@ -1,0 +1,90 @@
+"""Write a trained network as one ONNX file, and check that it reads as before.
+
+    export_onnx(load_model("runs/decay-seed0"), Path("model.onnx"))
+
+The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logits: scaling and
+normalisation are inside, so that who uses it has nothing to get wrong.
+"""
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .calibration import Calibration, calibrate
+from .checkpoint import Trained
+from .data import Examples
+from .errors import ModelError
+from .files import write_atomically
+from .reader.classifier import OnnxClassifier, open_session
+
+
+class FromBytes(nn.Module):
+    """A network with `to_pixels` in front."""
+
+    def __init__(self, network: nn.Module, mean: float, std: float):
+        super().__init__()
+        self.network, self.mean, self.std = network, mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (N, 10), of (N, 28, 28) uint8."""
+        return self.network((images.unsqueeze(1).float() / 255 - self.mean) / self.std)
+
+
+def to_onnx(trained: Trained) -> bytes:
+    """Return the network in ONNX form, one file with everything in it."""
+    recipe = trained.recipe
+    network = trained.network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    program = torch.onnx.export(
+        FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
+        (torch.zeros(2, 28, 28, dtype=torch.uint8),),
+        dynamo=True,
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    buffer = io.BytesIO()
+    program.save(buffer, external_data=False)
+    return buffer.getvalue()
+
+
+def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
+    """Write the network to `path`; nothing is written unless it reads `images` as before.
+
+    Args:
+        images: (N, 28, 28) uint8.
+
+    Raises:
+        ModelError: ONNX Runtime gives another label for one of the images.
+        RunError: the file can't be written.
+    """
+    content = to_onnx(trained)
+    theirs = OnnxClassifier(open_session(content)).predict(images).argmax(axis=1)
+    different = int((theirs != trained.predict(images).argmax(axis=1)).sum())
+    if different:
+        raise ModelError(
+            f"{path}: the exported network gives other labels for {different} of {len(images)} "
+            f"images; nothing was written; try other versions of torch and onnxruntime"
+        )
+    write_atomically(path, content)
+
+
+def write_calibration(trained: Trained, holdout: Examples, config: Path) -> Calibration:
+    """Calibrate on the hold-out and add what is found to a config.json, made if there is none.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    found = calibrate(trained, holdout)
+    settings = json.loads(config.read_text()) if config.exists() else {}
+    settings |= {"temperature": found.temperature, "threshold": found.threshold}
+    settings["calibration"] = asdict(found)
+    write_atomically(config, json.dumps(settings, indent=1) + "\n")
+    return found

@@ -1,0 +1,526 @@
+"""Pixels → the ink on them → digits as MNIST has them. Each stage is a function of arrays.
+
+    page = find_ink(pixels)                                    # (H, W, 3) uint8
+    boxes = ndimage.find_objects(page.shapes)                  # in reading order
+    image = to_mnist(page.strength[boxes[0]], page.shapes[boxes[0]] == 1)
+
+The order is that of the functions below: what colour the ink is, the light taken out, ink apart
+from paper, what is no digit dropped, strokes joined into digits, and then what NIST did to the
+forms that became MNIST: each digit fitted into 20×20, keeping its aspect, centred by mass in 28×28
+(LeCun et al. 1998). `benchmarks/read_real_digits.py --stages` measures what each stage is worth.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+GRID = 64  # cells along the longer side for what changes slowly: paper and light
+MIN_CONTRAST = 0.05  # of the range from black to white; fainter is dirt, or nothing
+NOISE_MARGIN = 5  # ink stands out from the paper by so many standard deviations of its grain
+STRONG, WEAK = 0.5, 0.3  # shares of full ink: a stroke; a stroke if it hangs on a strong one
+EDGE = 0.4  # share of full ink at which a stroke ends
+MIN_HEIGHT = 5  # pixels; less can't be told apart
+MIN_SHARE = 0.02  # of the picture's longer side; less is dust on an empty page
+MAX_SHAPES = 2000  # more is texture
+EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
+
+MAX_TOUCHING = 5  # digits that are looked for in one shape
+NARROW, WIDE = 0.3, 1.1  # a digit's width to its height, at least and at most
+
+DIGIT_SIZE = 20  # MNIST's digits fit into this square, centred by mass in one of 28
+IMAGE_SIZE = 28
+THIN, THICK = 1.9, 3.4  # width of MNIST's strokes in its pixels: nearly all are between
+FINE = 8  # working pixels per MNIST pixel while strokes are evened
+
+
+@dataclass
+class Page:
+    """What each stage made of one picture; all of the picture's height and width.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, the picture.
+        darkness: (H, W) float32, the colours along the axis from paper to ink.
+        strength: (H, W) float32, 0 is paper and 1 is full ink, the light taken out.
+        ink: (H, W) bool, every mark.
+        clean: (H, W) bool, without rules, borders and specks.
+        shapes: (H, W) int32, 0 where there is no digit, else the number of a digit, or of several
+            that touch, from 1 on as they are read.
+    """
+
+    pixels: np.ndarray
+    darkness: np.ndarray
+    strength: np.ndarray
+    ink: np.ndarray
+    clean: np.ndarray
+    shapes: np.ndarray
+
+
+def find_ink(pixels: np.ndarray) -> Page:
+    """Run every stage up to the shapes on (H, W, 3) uint8 pixels."""
+    darkness = project_colours(pixels)
+    strength = scale_contrast(flatten_light(darkness, pixels))
+    ink = separate_ink(strength)
+    clean = drop_specks(drop_edges(remove_rules(ink)))
+    shapes = order_shapes(drop_misfits(join_strokes(clean)))
+    return Page(pixels, darkness, strength, ink, clean, shapes)
+
+
+# From pixels to ink
+
+
+def project_colours(pixels: np.ndarray) -> np.ndarray:
+    """Turn colours into one number that rises from paper to ink, whichever is the lighter.
+
+    Red ink on green paper, or yellow on white, hardly differs in lightness. Paper is what most of
+    the neighbourhood looks like; the ink's direction from it is the third moment of all pixels'
+    differences, the vector of skewness: ink is rarer than paper, and far from it.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) float32, in units of the range from black to white.
+    """
+    small = _resize(pixels, _grid(pixels.shape, GRID // 2))
+    window = (max(small.shape[0] // 2, 3), max(small.shape[1] // 2, 3), 1)
+    paper = _resize(ndimage.median_filter(small, window, mode="nearest"), pixels.shape[:2])
+    difference = pixels.astype(np.float32) - paper
+    weight = np.einsum("hwc,hwc->hw", difference, difference)
+    direction = np.einsum("hwc,hw->c", difference, weight, dtype=np.float64)
+    length = np.linalg.norm(direction)
+    if length == 0:
+        return np.zeros(pixels.shape[:2], np.float32)
+    return (pixels @ (direction / length / 255).astype(np.float32)).astype(np.float32)
+
+
+def flatten_light(darkness: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Take shadows and uneven light out.
+
+    The paper's own level is a morphological opening: what remains where nothing narrower than a
+    third of the picture stands out, however dense the strokes are. On light paper a shadow also
+    divides the contrast, so the paper's lightness is divided out.
+
+    Args:
+        darkness: (H, W) float32.
+        pixels: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) float32, about 0 on paper.
+    """
+    shape = _grid(darkness.shape, GRID)
+    small = _resize(darkness, shape)
+    size = max(3, round(0.4 * min(shape)) | 1)
+    opened = ndimage.grey_opening(small, (size, size), mode="nearest")
+    paper = ndimage.gaussian_filter(opened, size / 6, mode="nearest")
+    flat = darkness - _resize(paper, darkness.shape)
+    light = _resize(pixels.mean(axis=2, dtype=np.float32), shape)
+    if np.vdot(small - small.mean(), light) < 0:  # dark ink on light paper
+        closed = ndimage.grey_closing(light, (size, size), mode="nearest")
+        share = ndimage.gaussian_filter(closed, size / 6, mode="nearest") / max(closed.max(), 1)
+        flat = flat / np.maximum(_resize(share, darkness.shape), 0.25)
+    return flat - np.median(flat)
+
+
+def scale_contrast(flat: np.ndarray) -> np.ndarray:
+    """Scale so that full ink is 1, be it pencil or felt pen; all 0 where nothing stands out.
+
+    Args:
+        flat: (H, W) float32, about 0 on paper.
+
+    Returns:
+        (H, W) float32, 0 to 1.
+    """
+    large = max(flat.shape) > 400  # in a small picture every pixel counts
+    smooth = ndimage.gaussian_filter(flat, max(flat.shape) / 1000) if large else flat
+    grain = 1.4826 * np.median(np.abs(smooth))  # standard deviation of the paper, mostly
+    marks = smooth[smooth > max(MIN_CONTRAST, NOISE_MARGIN * grain)]
+    if len(marks) == 0:
+        return np.zeros_like(flat)
+    return np.clip(smooth / np.percentile(marks, 80), 0, 1)
+
+
+def separate_ink(strength: np.ndarray) -> np.ndarray:
+    """Keep strong marks, and weak ones that hang together with them (hysteresis, Canny 1986).
+
+    Args:
+        strength: (H, W) float32, 0 to 1.
+
+    Returns:
+        (H, W) bool.
+    """
+    labels, count = ndimage.label(strength >= WEAK, EIGHT)
+    kept = np.zeros(count + 1, bool)
+    kept[labels[strength >= STRONG]] = True
+    kept[0] = False
+    return kept[labels]
+
+
+# From ink to digits
+
+
+def remove_rules(ink: np.ndarray) -> np.ndarray:
+    """Remove ruled lines, across and down: from edge to edge, thin, straight.
+
+    Strokes that cross a line stay. So does the bar of a 7 that fills the picture: a rule is longer
+    than what is written on it, or one of several.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    if min(ink.shape) < 60 or not ink.any():  # too small for paper with lines
+        return ink
+    across = _remove_rules_across(ink)
+    return _remove_rules_across(across.T).T
+
+
+def _remove_rules_across(ink: np.ndarray) -> np.ndarray:
+    height, width = ink.shape
+    wander = max(1, width // 150)  # rows that a line may rise or fall on half the width
+    thickened = ndimage.binary_dilation(ink, np.ones((2 * wander + 1, 1), bool))
+    # Opening by a long row, as an erosion and a dilation by running minimum and maximum.
+    length = width // 2 | 1
+    runs = ndimage.minimum_filter1d(thickened.view(np.uint8), length, axis=1, mode="nearest")
+    runs = ndimage.maximum_filter1d(runs, length, axis=1, mode="nearest")
+    labels, _ = ndimage.label(runs, EIGHT)
+    result, lines = ink.copy(), 0
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        line = (labels[rows, columns] == number) & ink[rows, columns]
+        thickness = np.median(line.sum(axis=0))
+        if columns.stop - columns.start < 0.9 * width or not 0 < thickness <= height / 25 + 2:
+            continue
+        lines += 1
+        # Where there is ink just above and just below the line, a stroke crosses it.
+        above = ink[max(rows.start - 2, 0) : rows.start].any(axis=0)[columns]
+        below = ink[rows.stop : rows.stop + 2].any(axis=0)[columns]
+        result[rows, columns] &= ~line | (above & below)
+    largest = max((max(r.stop - r.start, c.stop - c.start) for r, c in _objects(result)), default=0)
+    return result if lines >= 3 or width > 1.5 * largest else ink
+
+
+def _objects(ink: np.ndarray) -> list[tuple[slice, slice]]:
+    return ndimage.find_objects(ndimage.label(ink, EIGHT)[0])
+
+
+def drop_edges(ink: np.ndarray) -> np.ndarray:
+    """Drop what lies along the picture's edges: a desk, a frame, slivers of the next box.
+
+    Only if something of a digit's size stands clear of them: a tight crop's digits do not.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    height, width = ink.shape
+    sliver = 0.12 * min(height, width)
+    labels, count = ndimage.label(ink, EIGHT)
+    kept = np.ones(count + 1, bool)
+    tallest = 0
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        beside = columns.start == 0 or columns.stop == width
+        above = rows.start == 0 or rows.stop == height
+        if not beside and not above and not (tall >= 0.9 * height and wide >= 0.9 * width):
+            tallest = max(tallest, tall)
+            continue
+        shape = labels[rows, columns] == number
+        along_side = beside and ((wide < sliver and tall > 2 * wide) or tall >= 0.95 * height)
+        along_end = above and ((tall < sliver and wide > 2 * tall) or wide >= 0.95 * width)
+        filled = min(tall, wide) >= sliver and shape.mean() > 0.5
+        kept[number] = not (along_side or along_end or filled or _is_hollow(shape))
+    return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
+
+
+def _is_hollow(shape: np.ndarray) -> bool:
+    """Say whether a shape leaves its middle half empty, as a frame does."""
+    height, width = shape.shape
+    middle = shape[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    return bool(middle.mean() < 0.02)
+
+
+def drop_specks(ink: np.ndarray) -> np.ndarray:
+    """Drop dirt: what is much smaller than the largest mark in extent and in area.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    labels, count = ndimage.label(ink, EIGHT)
+    if count == 0:
+        return ink
+    extents = np.array(
+        [max(r.stop - r.start, c.stop - c.start) for r, c in ndimage.find_objects(labels)]
+    )
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    kept = (extents >= 0.15 * extents.max()) | (areas >= 0.1 * areas.max())
+    return np.concatenate([[False], kept])[labels]
+
+
+def join_strokes(ink: np.ndarray) -> np.ndarray:
+    """Join the marks that are one digit: the flag of a 5, a 4 of two strokes, a skipping pen.
+
+    Two marks belong together if one stands over the other with little between, or if one is too
+    small for a digit and about a stroke's width away. Digits side by side are neither.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) int32: 0 is paper, else the number of the digit, in no order.
+    """
+    labels, count = ndimage.label(ink, EIGHT)
+    if count == 0 or count > MAX_SHAPES:
+        return np.zeros(ink.shape, np.int32)
+    near = 1.5 * stroke_width(ink) + 1
+    owner = np.arange(count + 1, dtype=np.int32)
+    boxes = np.array([(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)])
+    numbers = list(range(1, count + 1))
+    while True:
+        pair = _nearest_partners(boxes, near)
+        if pair is None:
+            return owner[labels]
+        kept, gone = pair
+        owner[owner == numbers[gone]] = numbers[kept]
+        both = boxes[[kept, gone]]
+        boxes[kept] = [*both[:, :2].min(axis=0), *both[:, 2:].max(axis=0)]
+        boxes = np.delete(boxes, gone, axis=0)
+        del numbers[gone]
+
+
+def _nearest_partners(boxes: np.ndarray, near: float) -> tuple[int, int] | None:
+    """Return the two of the (N, 4) boxes that most belong together; None if no two do."""
+    left, top, right, bottom = (boxes[:, i].astype(float) for i in range(4))
+    height, width = bottom - top, right - left
+    text = height.max()
+    beside = np.maximum.outer(left, left) - np.minimum.outer(right, right)  # below 0: they overlap
+    over = np.maximum.outer(top, top) - np.minimum.outer(bottom, bottom)
+    overlap = -beside / np.minimum.outer(width, width)
+    union = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)
+    stacked = (overlap > 0.5) & (over < 0.2 * text) & (union < 1.3 * text)
+    part = np.minimum.outer(height, height) < 0.5 * text
+    close = part & (beside < near) & (over < near) & (union < 1.3 * text)
+    distance = np.where(stacked | close, np.maximum(beside, 0) + np.maximum(over, 0), np.inf)
+    np.fill_diagonal(distance, np.inf)
+    if not np.isfinite(distance).any():
+        return None
+    return divmod(int(distance.argmin()), len(boxes))
+
+
+def drop_misfits(shapes: np.ndarray) -> np.ndarray:
+    """Drop what can't be a digit: too small, much smaller than the rest, or a blob without strokes.
+
+    Args:
+        shapes: (H, W) int32.
+
+    Returns:
+        (H, W) int32, with gaps in the numbers.
+    """
+    heights = np.zeros(shapes.max() + 1)
+    for number, box in enumerate(ndimage.find_objects(shapes), start=1):
+        if box is None:
+            continue
+        tall, wide = (side.stop - side.start for side in box)
+        depth = ndimage.distance_transform_edt(np.pad(shapes[box] == number, 1)).max()
+        stroke = 2 * depth - 1
+        if stroke < 0.5 * max(tall, wide) and wide < MAX_TOUCHING * WIDE * tall:
+            heights[number] = tall
+    least = max(MIN_HEIGHT, MIN_SHARE * max(shapes.shape), 0.4 * heights.max())
+    kept = heights >= least
+    return np.where(kept[shapes], shapes, 0)
+
+
+def order_shapes(shapes: np.ndarray) -> np.ndarray:
+    """Number the digits as they are read: line by line from the top, each from the left.
+
+    Args:
+        shapes: (H, W) int32.
+
+    Returns:
+        (H, W) int32, numbered from 1 without gaps.
+    """
+    boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(shapes), start=1) if box]
+    lines: list[list] = []
+    for number, (rows, columns) in sorted(boxes, key=lambda b: b[1][0].start + b[1][0].stop):
+        middle = (rows.start + rows.stop) / 2
+        for line in lines:
+            last_rows = line[-1][1][0]
+            if last_rows.start < middle < last_rows.stop:
+                line.append((number, (rows, columns)))
+                break
+        else:
+            lines.append([(number, (rows, columns))])
+    new = np.zeros(shapes.max() + 1, np.int32)
+    ordered = [shape for line in lines for shape in sorted(line, key=lambda s: s[1][1].start)]
+    for position, (number, _) in enumerate(ordered, start=1):
+        new[number] = position
+    return new[shapes]
+
+
+def ways_to_cut(shape: np.ndarray) -> list[list[np.ndarray]]:
+    """Offer ways to cut a wide shape into digits that touch; a classifier says which is best.
+
+    Args:
+        shape: (h, w) bool.
+
+    Returns:
+        A list of ways, each a list of (h, w) bool from left to right; the first is the whole.
+    """
+    height, width = shape.shape
+    column_ink = shape.sum(axis=0) / height
+    ways = [[shape]]
+    for parts in range(2, MAX_TOUCHING + 1):
+        part_width = width / parts
+        if not NARROW * height < part_width < WIDE * height or width < WIDE * height:
+            continue
+        cuts = [0]
+        for k in range(1, parts):
+            # Through the least ink, near where the digits would end were they equally wide.
+            away = np.abs(np.arange(width) - k * part_width) / part_width
+            cost = np.where(away < 0.4, column_ink + 0.5 * away**2, np.inf)
+            cuts.append(int(cost.argmin()))
+        column = np.arange(width)
+        edges = [*cuts, width]
+        way = [shape & (column >= a) & (column < b) for a, b in itertools.pairwise(edges)]
+        if all(part.any() for part in way):
+            ways.append(way)
+    return ways
+
+
+# From digits to MNIST's images
+
+
+def to_mnist(strength: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Fit one digit into 20×20, even its strokes, centre it by mass in 28×28.
+
+    Args:
+        strength: (h, w) float32, 0 to 1.
+        shape: (h, w) bool, where this digit is.
+
+    Returns:
+        (28, 28) uint8.
+    """
+    distance = enlarge(strength, shape)
+    return centre(shrink(even_strokes(distance)))
+
+
+def enlarge(strength: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Return how far inside a stroke each point is; small digits are enlarged first.
+
+    Args:
+        strength: (h, w) float32, 0 to 1.
+        shape: (h, w) bool.
+
+    Returns:
+        (h', w') float32, in pixels of MNIST, above 0 inside; with paper around.
+    """
+    shape, strength = np.pad(shape, 2), np.pad(strength, 2)
+    factor = FINE * DIGIT_SIZE / max(shape.shape)
+    inside = shape
+    if factor > 1:  # enlarged while it is grey: the edge is where it fades
+        own = np.where(ndimage.binary_dilation(shape, EIGHT), strength, 0).astype(np.float32)
+        size = (round(shape.shape[0] * factor), round(shape.shape[1] * factor))
+        inside = _resize(own, size, Image.Resampling.BICUBIC) >= EDGE
+    elif factor < 0.5:  # made smaller so that a hairline stays: a cell has ink if any pixel has
+        step = int(1 / factor)
+        rest = [(0, -side % step) for side in shape.shape]
+        cells = np.pad(shape, rest)
+        down, across = (side // step for side in cells.shape)
+        inside = cells.reshape(down, step, across, step).any(axis=(1, 3))
+    inside = inside if inside.any() else shape
+    rows, columns = np.nonzero(inside)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    unit = max(height, width) / DIGIT_SIZE  # working pixels per pixel of MNIST
+    margin = math.ceil(THICK * unit)
+    inside = np.pad(inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], margin)
+    outward = ndimage.distance_transform_edt(~inside)
+    inward = ndimage.distance_transform_edt(inside)
+    return ((inward - outward) / unit).astype(np.float32)
+
+
+def even_strokes(distance: np.ndarray) -> np.ndarray:
+    """Thicken thin strokes and thin thick ones to what MNIST's pens wrote.
+
+    A hairline shrunk to 20×20 is a grey breath; a felt pen fills the loops of an 8.
+
+    Args:
+        distance: (h, w) float32, in pixels of MNIST, above 0 inside the strokes.
+
+    Returns:
+        (h, w) float32, as before.
+    """
+    inside = distance > 0
+    ridge = inside & (distance >= ndimage.maximum_filter(distance, 3))
+    width = 2 * np.median(distance[ridge])
+    # Thick strokes go only half of the way: where they are thickest is where digits would break.
+    change = max(THIN - width, 0) / 2 + min(THICK - width, 0) / 4
+    return distance + change
+
+
+def shrink(distance: np.ndarray) -> np.ndarray:
+    """Draw the strokes at MNIST's size, anti-aliased.
+
+    Args:
+        distance: (h, w) float32, in pixels of MNIST, above 0 inside the strokes.
+
+    Returns:
+        (h', w') float32, 0 to 1, the longer side 20.
+    """
+    inside = distance > 0
+    rows, columns = np.nonzero(inside)
+    ink = inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    unit = max(ink.shape) / DIGIT_SIZE
+    size = [max(1, round(side / unit)) for side in ink.shape]
+    return np.clip(_resize(ink.astype(np.float32), tuple(size), Image.Resampling.BOX), 0, 1)
+
+
+def centre(digit: np.ndarray) -> np.ndarray:
+    """Put the centre of mass into the middle of 28×28.
+
+    Args:
+        digit: (h, w) float32, 0 to 1, at most 20 on a side.
+
+    Returns:
+        (28, 28) uint8.
+    """
+    image = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    place = []
+    for axis, side in enumerate(digit.shape):
+        mass = digit.sum(axis=1 - axis)
+        middle = (mass * (np.arange(side) + 0.5)).sum() / mass.sum()
+        place.append(int(np.clip(round(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - side)))
+    top, left = place
+    image[top : top + digit.shape[0], left : left + digit.shape[1]] = np.round(digit * 255)
+    return image
+
+
+def stroke_width(ink: np.ndarray) -> float:
+    """Return the typical width of the strokes in an (H, W) bool mask, in pixels."""
+    depth = ndimage.distance_transform_edt(np.pad(ink, 1))
+    ridge = (depth > 0) & (depth >= ndimage.maximum_filter(depth, 3))
+    return float(2 * np.median(depth[ridge]) - 1) if ridge.any() else 0.0
+
+
+def _grid(shape: tuple[int, ...], cells: int) -> tuple[int, int]:
+    """Return (rows, columns) of square cells, `cells` along the longer side; pixels if fewer."""
+    factor = max(max(shape[:2]) / cells, 1)
+    return max(1, round(shape[0] / factor)), max(1, round(shape[1] / factor))
+
+
+def _resize(
+    array: np.ndarray, size: tuple[int, ...], how: Image.Resampling | None = None
+) -> np.ndarray:
+    """Resize (H, W) float32 or (H, W, 3) uint8; by area going down, smoothly going up."""
+    rows, columns = size
+    if how is None:
+        how = Image.Resampling.BOX if rows < array.shape[0] else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(array).resize((columns, rows), how))

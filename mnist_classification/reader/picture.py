@@ -1,0 +1,238 @@
+"""Any picture → its pixels as an array; a file that is not what it says is refused in one line.
+
+    pixels, scale = load_pixels("photo.jpg")          # (H, W, 3) uint8, at most 1,024 on a side
+
+Pictures come from strangers, so the size is checked before anything is decoded, the formats are
+those that Pillow reads by itself, and large pictures are shrunk while they are read.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..errors import PictureError
+
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
+FORMATS = (
+    *("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM"),
+    *("TGA", "PCX", "SGI", "ICO", "JPEG2000", "QOI", "MSP", "XBM"),
+)
+MANY_FRAMES_ALLOWED = {"MPO", "ICO"}  # a photo with its preview; one drawing in several sizes
+
+# EXIF's orientation tag: what was done to the upright picture, undone.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".mpo", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".ico", ".jp2", ".qoi"),
+    *(".heic", ".heif"),
+)
+
+Picture = str | Path | bytes | Image.Image | np.ndarray
+
+
+def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
+    """Return a picture upright and opaque, (H, W, 3) uint8, and original pixels per pixel of it.
+
+    Args:
+        picture: path, the bytes of a file, a PIL image, or an array: (H, W), (H, W, 1 to 4);
+            floating point numbers are taken as 0 to 1 if none is above 1, else as 0 to 255.
+
+    Raises:
+        PictureError: it can't be read, or is larger than 50 megapixels.
+    """
+    try:
+        if isinstance(picture, Image.Image):
+            return _load(picture)
+        if isinstance(picture, np.ndarray):
+            return _load(_from_array(picture))
+        if isinstance(picture, bytes):
+            with _open(io.BytesIO(picture)) as image:
+                return _load(image)
+        with _open_file(Path(picture)) as file, _open(file) as image:
+            return _load(image)
+    except PictureError as error:
+        if isinstance(picture, str | Path):
+            raise PictureError(f"{picture}: {error}") from None
+        raise
+
+
+def _load(image: Image.Image) -> tuple[np.ndarray, float]:
+    """Decode a picture whose size is known to be bearable."""
+    width, height = image.size
+    if min(width, height) < 1:
+        raise PictureError(f"got a picture of {width}×{height} pixels; expected at least 1×1")
+    if width * height > MAX_PIXELS:
+        raise PictureError(_too_large(f"{width}×{height} = {width * height / 1e6:,.0f}"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata that we don't use
+            small = _shrink(image)
+            return _opaque(small), max(width, height) / max(small.size)
+    except MemoryError:
+        raise PictureError("got a picture too large for the memory; try a smaller copy") from None
+    except Exception as error:  # decoders of eighteen formats raise whatever they like
+        raise PictureError(
+            f"got a damaged picture ({_first_line(error)}); expected a whole file; "
+            f"try to open and save it in another program"
+        ) from None
+
+
+def is_picture_name(path: Path) -> bool:
+    """Say whether a file in a folder is meant to be a picture."""
+    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+
+
+def _open_file(path: Path) -> BinaryIO:
+    if not path.is_file():  # nor is a device or a pipe, which may never end
+        kind = "a folder" if path.is_dir() else "no file of that name"
+        raise PictureError(f"{kind}; expected a picture")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise PictureError(f"can't be read: {error.strerror}") from None
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    """Read a file's header; nothing is decoded yet."""
+    start = file.read(32)
+    file.seek(0)
+    formats = list(FORMATS)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS and b"avif" not in start:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            raise PictureError(
+                "got a HEIC photo; expected a format that Pillow reads by itself; "
+                "try pip install pillow-heif, or a JPEG copy"
+            ) from None
+        register_heif_opener()
+        formats.append("HEIF")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own limit is below Pillow's
+            image = Image.open(file, formats=formats)
+    except Image.DecompressionBombError:
+        raise PictureError(_too_large("more than 178")) from None
+    except Exception:  # as below
+        raise PictureError(
+            f"got a file that starts with {start[:8].hex() or 'nothing'}; expected a picture in "
+            f"one of {', '.join(FORMATS)}; try a PNG or JPEG copy"
+        ) from None
+    try:
+        frames = bool(getattr(image, "is_animated", False))
+    except Exception:
+        frames = False  # a damaged second frame; whether the first is whole shows in a moment
+    if frames and image.format not in MANY_FRAMES_ALLOWED:
+        raise PictureError(
+            "got an animation or several pages; expected one picture; try to save one as PNG"
+        )
+    return image
+
+
+def _too_large(size: str) -> str:
+    return (
+        f"got a picture of {size} megapixels; expected at most {MAX_PIXELS // 1_000_000}; "
+        f"try a smaller copy"
+    )
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Decode the picture at no more than MAX_SIDE pixels per side, upright."""
+    orientation = _orientation(image)
+    if image.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth: less memory
+        image.draft(None, (MAX_SIDE, MAX_SIDE))
+    if image.mode in ("1", "P", "PA", "La", "RGBa") or image.mode.startswith("I;16"):
+        image = image.convert(
+            {"1": "L", "La": "LA"}.get(image.mode, "I" if image.mode[0] == "I" else "RGBA")
+        )
+    else:
+        image.load()
+    factor = -(-max(image.size) // MAX_SIDE)
+    if factor > 1:  # no side below one pixel, however long and thin the picture is
+        image = image.reduce((min(factor, image.width), min(factor, image.height)))
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation; 1, upright, where there is none or it is garbage."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _opaque(image: Image.Image) -> np.ndarray:
+    """Return (H, W, 3) uint8; what is transparent becomes paper.
+
+    In a drawing on a transparent page the ink is what is opaque, whatever its colour. In a picture
+    with some transparent parts, they take the colour of the paper around them.
+    """
+    if image.mode in ("I", "F"):  # 16 bits or more per pixel: the range that is used, made 8 bits
+        values = np.nan_to_num(np.asarray(image, np.float32))
+        low, high = float(values.min()), float(values.max())
+        grey = ((values - low) / max(high - low, 1e-9) * 255).round().astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"))
+    rgba = np.asarray(image.convert("RGBA"))
+    alpha = rgba[:, :, 3:]
+    if alpha.min() == 255:
+        return rgba[:, :, :3].copy()
+    opaque = rgba[alpha[:, :, 0] > 127][:, :3]
+    if len(opaque) == 0:
+        return np.full((*alpha.shape[:2], 3), 255, np.uint8)  # nothing to be seen
+    low, high = np.percentile(opaque @ np.array([0.3, 0.6, 0.1]), [5, 95])
+    if high - low < 64:  # one colour: the shape is in the transparency
+        return np.repeat(255 - alpha, 3, axis=2)
+    paper = np.median(opaque, axis=0)
+    share = alpha / np.float32(255)
+    return (
+        (rgba[:, :, :3] * share + paper.astype(np.float32) * (1 - share)).round().astype(np.uint8)
+    )
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    """Wrap an array as a PIL image."""
+    shape = array.shape
+    if array.ndim == 3 and shape[2] == 1:
+        array = array[:, :, 0]
+    if (
+        array.size == 0
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and shape[2] not in (2, 3, 4))
+    ):
+        raise PictureError(
+            f"got an array of shape {shape}; expected (height, width) or (height, width, 1 to 4)"
+        )
+    height, width = array.shape[:2]
+    if height * width > MAX_PIXELS:
+        raise PictureError(_too_large(f"{width}×{height} = {height * width / 1e6:,.0f}"))
+    if array.dtype.kind not in "uifb":
+        raise PictureError(f"got an array of {array.dtype}; expected numbers")
+    values: Any = array
+    if array.dtype == np.uint16:
+        values = array / 257
+    elif array.dtype.kind in "fb":
+        values = np.nan_to_num(array.astype(np.float32))
+        values = values * 255 if values.max() <= 1 else values
+    return Image.fromarray(np.clip(values, 0, 255).round().astype(np.uint8))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,117 @@
+"""`mnist predict` and `mnist export` as a user runs them."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_one_line_error, run_command
+from PIL import Image
+
+from mnist_classification.checkpoint import load_model
+from mnist_classification.cli_options import SHIPPED_MODEL
+from mnist_classification.reader.classifier import load_classifier
+
+
+@pytest.fixture(scope="module")
+def pictures(mnist, tmp_path_factory):
+    """A folder with the first five test images, dark on light: 7, 2, 1, 0, 4."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(5):
+        image = Image.fromarray(255 - np.pad(mnist.test.images[i], 10)).resize((192, 192))
+        image.save(folder / f"{i}.png")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_one_picture_gives_its_text_alone(pictures):
+    result = run_command("predict", pictures / "0.png")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "7\n", "")
+
+
+def test_a_folder_is_read_by_name(pictures):
+    result = run_command("predict", pictures)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        f"{pictures / f'{i}.png'}: {digit}" for i, digit in enumerate("72104")
+    ]
+
+
+def test_json_has_everything(pictures):
+    result = run_command("predict", pictures / "1.png", "--json")
+    reading = json.loads(result.stdout)
+    assert reading["text"] == "2"
+    assert reading["sure"] is True
+    (digit,) = reading["digits"]
+    assert len(digit["probabilities"]) == 10
+    assert digit["probability"] == max(digit["probabilities"])
+    left, top, right, bottom = digit["box"]
+    assert 0 < left < right < 192
+    assert 0 < top < bottom < 192
+
+
+def test_standard_input(pictures):
+    command = [sys.executable, "-m", "mnist_classification", "predict", "-"]
+    content = (pictures / "3.png").read_bytes()
+    result = subprocess.run(command, input=content, capture_output=True, cwd=ROOT, check=True)
+    assert result.stdout == b"0\n"
+
+
+def test_explain_draws_the_stages(pictures, tmp_path):
+    result = run_command("predict", pictures / "4.png", "--explain", tmp_path / "stages.png")
+    assert result.stdout == "4\n"
+    with Image.open(tmp_path / "stages.png") as image:
+        assert image.width > 1000
+        assert len(image.convert("RGB").getcolors(10**6)) > 10
+
+
+def test_nothing_is_said_to_be_nothing(tmp_path):
+    Image.new("L", (40, 40), 255).save(tmp_path / "blank.png")
+    result = run_command("predict", tmp_path / "blank.png")
+    assert (result.returncode, result.stdout) == (0, "no digit here\n")
+
+
+def test_one_broken_among_many_is_named_and_the_rest_is_read(pictures, tmp_path):
+    folder = tmp_path / "mixed"
+    shutil.copytree(pictures, folder)
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:100])
+    result = run_command("predict", folder)
+    assert result.returncode == 2
+    assert len(result.stdout.splitlines()) == 4
+    first, last = result.stderr.splitlines()
+    assert first.startswith(f"{folder / '2.png'}: got a damaged picture")
+    assert last == "error: 1 of 5 pictures can't be read; they are named"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["nothing.png"], ["nothing.png: no file of that name"]),
+        ([ROOT / "README.md"], ["README.md: got a file that starts with 23"]),
+        (["."], ["no pictures in this folder"]),
+        (["a.png", "b.png", "--explain", "out.png"], ["got 2 pictures with --explain"]),
+        (["a.png", "--model", "/nowhere"], ["/nowhere: no model here"]),
+        (["a.png", "--model", ROOT / "README.md"], ["not a model in ONNX form"]),
+    ],
+)
+def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
+    assert_one_line_error(run_command("predict", *arguments, cwd=tmp_path), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_checks_itself_and_reads(pictures, mnist, small_dir, tmp_path):
+    file = tmp_path / "model.onnx"
+    result = run_command("export", SHIPPED_MODEL, "--onnx", file, "--data-dir", small_dir)
+    assert result.returncode == 0, result.stderr
+    assert "same labels on all 500 test images" in result.stdout
+    ours = load_model(SHIPPED_MODEL).predict(mnist.test.images[:300])
+    theirs = load_classifier(file).predict(mnist.test.images[:300])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert run_command("predict", pictures / "0.png", "--model", file).stdout.strip("?\n") == "7"
+
+
+def test_a_model_just_trained_reads(pictures):
+    result = run_command("predict", pictures / "0.png", "--model", SHIPPED_MODEL)
+    assert result.stdout.strip("?\n") == "7"

@@ -1,0 +1,242 @@
+"""Files of every kind become the same pixels; broken and hostile ones become one line."""
+
+import contextlib
+import io
+import pickle
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mnist_classification.errors import PictureError
+from mnist_classification.reader.picture import MAX_SIDE, load_pixels
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """A dark ring on light paper, (60, 80, 3) uint8, with nothing symmetric about it."""
+    y, x = np.mgrid[:60, :80]
+    ring = np.abs(np.hypot(x - 25, y - 35) - 15) < 3
+    return np.where(ring[:, :, None], (30, 20, 60), (240, 230, 220)).astype(np.uint8)
+
+
+def encode(image, file_format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def png(width, height, colour_type=2, depth=8, data=b""):
+    """Return a PNG whose header may say anything."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM", "TGA", "PCX", "SGI", "QOI"])
+def test_lossless_formats_give_the_same_pixels(drawing, file_format):
+    if file_format == "QOI" and "QOI" not in Image.SAVE:
+        pytest.skip("this Pillow does not write QOI")
+    pixels, scale = load_pixels(encode(Image.fromarray(drawing), file_format))
+    np.testing.assert_array_equal(pixels, drawing)
+    assert scale == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(drawing, orientation):
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what a camera held so would have stored
+    image = Image.fromarray(drawing)
+    if orientation in undo:
+        image = image.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, _ = load_pixels(encode(image, "PNG", exif=exif))
+    np.testing.assert_array_equal(pixels, drawing)
+
+
+def test_path_bytes_image_and_array_are_the_same(drawing, tmp_path):
+    path = tmp_path / "drawing.png"
+    Image.fromarray(drawing).save(path)
+    for picture in (path, str(path), path.read_bytes(), Image.open(path), drawing, drawing / 255):
+        np.testing.assert_array_equal(load_pixels(picture)[0], drawing)
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
+def test_ink_on_a_transparent_page_is_dark_on_white(drawing, ink):
+    shape = drawing[:, :, 0] < 100
+    rgba = np.zeros((60, 80, 4), np.uint8)
+    rgba[shape] = (*ink, 255)
+    pixels, _ = load_pixels(encode(Image.fromarray(rgba), "PNG"))
+    assert (pixels[shape] == 0).all()
+    assert (pixels[~shape] == 255).all()
+
+
+def test_transparent_corner_takes_the_colour_of_the_paper(drawing):
+    rgba = np.dstack([drawing, np.full((60, 80), 255, np.uint8)])
+    rgba[:10, :10] = 0
+    pixels, _ = load_pixels(encode(Image.fromarray(rgba), "PNG"))
+    np.testing.assert_array_equal(pixels, drawing)
+
+
+def test_sixteen_bits_use_their_range(drawing):
+    deep = drawing[:, :, 0].astype(np.uint16) * 16  # twelve bits in sixteen
+    pixels, _ = load_pixels(encode(Image.fromarray(deep), "PNG"))
+    assert pixels.min() == 0
+    assert pixels.max() == 255
+
+
+def test_large_pictures_shrink_and_say_by_how_much():
+    large = np.zeros((2000, 3000, 3), np.uint8)
+    for file_format in ("PNG", "JPEG"):
+        pixels, scale = load_pixels(encode(Image.fromarray(large), file_format))
+        assert max(pixels.shape) <= MAX_SIDE
+        assert pixels.shape[0] * scale == pytest.approx(2000, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1)])
+def test_thin_pictures_keep_a_pixel(shape):
+    pixels, _ = load_pixels(np.zeros(shape, np.uint8))
+    assert min(pixels.shape[:2]) == 1
+
+
+BLACK, GREY = Image.new("L", (50, 50)), Image.new("L", (50, 50), 99)
+NOISE = Image.effect_noise((300, 300), 50)
+HOSTILE = {
+    "empty file": (b"", "starts with nothing"),
+    "text": (b"seven\n" * 50, "expected a picture"),
+    "pickle": (pickle.dumps({"a": 1}), "expected a picture"),
+    "script": (b"#!/bin/sh\necho 7\n", "expected a picture"),
+    "bomb of 0.9 gigapixel": (png(30_000, 30_000, data=zlib.compress(bytes(10**6))), "megapixels"),
+    "81 megapixels": (png(9_000, 9_000, data=zlib.compress(bytes(10**6))), "81 megapixels"),
+    "header of 2^31 pixels": (png(2**31 - 1, 2**31 - 1), "megapixels"),
+    "header without pixels": (png(7_000, 7_000, colour_type=6), "damaged"),
+    "header of no width": (png(0, 10), "expected"),
+    "PNG cut off": (encode(NOISE, "PNG")[:9000], "damaged"),
+    "JPEG cut off": (encode(NOISE, "JPEG")[:5000], "damaged"),
+    "JPEG of two bytes": (b"\xff\xd8", "expected a picture"),
+    "animation": (encode(BLACK, "GIF", save_all=True, append_images=[GREY]), "animation"),
+    "pages": (encode(BLACK, "TIFF", save_all=True, append_images=[GREY]), "several pages"),
+    "HEIC": (b"\0\0\0\x18ftypheic" + bytes(100), "pillow-heif"),
+    "EPS runs programs": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "expected a picture",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "part"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_get_one_line(content, part):
+    with pytest.raises(PictureError, match=part) as caught:
+        load_pixels(content)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["bomb of 0.9 gigapixel", "81 megapixels", "header without pixels"]
+)
+def test_hostile_files_cost_neither_memory_nor_time(name, tmp_path):
+    path = tmp_path / "hostile.png"
+    path.write_bytes(HOSTILE[name][0])
+    seconds, megabytes = cost_of_reading(path)
+    assert seconds < 1
+    assert megabytes < 100
+
+
+def test_twenty_megapixels_fit_into_250_megabytes(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.effect_noise((5472, 3648), 30).convert("RGB").save(path, quality=80)
+    assert cost_of_reading(path)[1] < 250
+    Image.new("RGB", (5472, 3648), "white").save(tmp_path / "white.png")
+    assert cost_of_reading(tmp_path / "white.png")[1] < 250
+
+
+def cost_of_reading(path):
+    """Return seconds, and megabytes at the most above what the process had before."""
+    code = """
+import resource, sys, time
+from mnist_classification import MnistError, Reader
+reader = Reader()
+reader.read(__import__("numpy").zeros((20, 20), "uint8"))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.process_time()
+try:
+    reader.read(sys.argv[1])
+except MnistError:
+    pass
+seconds = time.process_time() - started
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return tuple(map(float, result.stdout.split()))
+
+
+def test_garbage_exif_does_not_matter(drawing):
+    whole = encode(Image.fromarray(drawing), "JPEG")
+    marker = b"\xff\xe1" + struct.pack(">H", 40) + b"Exif\0\0" + b"II*\0" + b"\xff" * 28
+    with_exif = whole[:2] + marker + whole[2:]
+    np.testing.assert_array_equal(load_pixels(with_exif)[0], load_pixels(whole)[0])
+
+
+@pytest.mark.parametrize(
+    ("array", "part"),
+    [
+        (np.zeros((0, 5), np.uint8), r"shape \(0, 5\)"),
+        (np.zeros(9, np.uint8), r"shape \(9,\)"),
+        (np.zeros((4, 4, 7), np.uint8), r"shape \(4, 4, 7\)"),
+        (np.array([["a", "b"]]), "expected numbers"),
+        (np.broadcast_to(np.uint8(0), (9000, 9000)), "81 megapixels"),
+    ],
+)
+def test_arrays_that_are_no_pictures(array, part):
+    with pytest.raises(PictureError, match=part):
+        load_pixels(array)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(PictureError, match="no file of that name"):
+        load_pixels(tmp_path / "nothing.png")
+    with pytest.raises(PictureError, match="a folder"):
+        load_pixels(tmp_path)
+
+
+WHOLE = {
+    name: encode(Image.effect_noise((24, 24), 80), name)
+    for name in ("PNG", "JPEG", "GIF", "BMP", "TIFF")
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(sorted(WHOLE)),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    end=st.integers(0, 10**6),
+)
+def test_damaged_files_are_read_or_refused(name, changes, end):
+    content = bytearray(WHOLE[name])
+    for place, byte in changes:
+        content[place % len(content)] = byte
+    content = bytes(content[: end % len(content) + 1] if end % 3 == 0 else content)
+    with contextlib.suppress(PictureError):
+        pixels, _ = load_pixels(content)
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(content):
+    with pytest.raises(PictureError):
+        load_pixels(content)
