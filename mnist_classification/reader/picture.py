@@ -20,7 +20,7 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
 FORMATS = (
     *("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM"),
-    *("TGA", "PCX", "SGI", "ICO", "JPEG2000", "QOI", "MSP", "XBM"),
+    *("TGA", "PCX", "SGI", "ICO", "JPEG2000", "QOI"),
 )
 MANY_FRAMES_ALLOWED = {"MPO", "ICO"}  # a photo with its preview; one drawing in several sizes
 
@@ -35,6 +35,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TO_REDUCE = {"1": "L", "P": "RGBA", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}  # else no averaging
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 SUFFIXES = (
@@ -58,7 +59,7 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
     """
     try:
         if isinstance(picture, Image.Image):
-            return _load(picture)
+            return _load(picture, own=False)
         if isinstance(picture, np.ndarray):
             return _load(_from_array(picture))
         if isinstance(picture, bytes):
@@ -72,8 +73,8 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
         raise
 
 
-def _load(image: Image.Image) -> tuple[np.ndarray, float]:
-    """Decode a picture whose size is known to be bearable."""
+def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
+    """Decode a picture of a bearable size; not `own` is the caller's, to be left as it is."""
     width, height = image.size
     if min(width, height) < 1:
         raise PictureError(f"got a picture of {width}×{height} pixels; expected at least 1×1")
@@ -82,11 +83,11 @@ def _load(image: Image.Image) -> tuple[np.ndarray, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata that we don't use
-            small = _shrink(image)
+            small = _shrink(image, own)
             return _opaque(small), max(width, height) / max(small.size)
     except MemoryError:
         raise PictureError("got a picture too large for the memory; try a smaller copy") from None
-    except Exception as error:  # decoders of eighteen formats raise whatever they like
+    except Exception as error:  # decoders of many formats raise whatever they like
         raise PictureError(
             f"got a damaged picture ({_first_line(error)}); expected a whole file; "
             f"try to open and save it in another program"
@@ -112,7 +113,8 @@ def _open(file: BinaryIO) -> Image.Image:
     """Read a file's header; nothing is decoded yet."""
     start = file.read(32)
     file.seek(0)
-    formats = list(FORMATS)
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF, for one, may be left out
     if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS and b"avif" not in start:
         try:
             from pillow_heif import register_heif_opener
@@ -152,17 +154,19 @@ def _too_large(size: str) -> str:
     )
 
 
-def _shrink(image: Image.Image) -> Image.Image:
+def _shrink(image: Image.Image, own: bool) -> Image.Image:
     """Decode the picture at no more than MAX_SIDE pixels per side, upright."""
-    orientation = _orientation(image)
-    if image.format in ("JPEG", "MPO"):  # decoded at a half, a quarter or an eighth: less memory
+    if own and image.format in (
+        "JPEG",
+        "MPO",
+    ):  # decoded at a half, a quarter or an eighth: less memory
         image.draft(None, (MAX_SIDE, MAX_SIDE))
-    if image.mode in ("1", "P", "PA", "La", "RGBa") or image.mode.startswith("I;16"):
-        image = image.convert(
-            {"1": "L", "La": "LA"}.get(image.mode, "I" if image.mode[0] == "I" else "RGBA")
-        )
-    else:
-        image.load()
+    image.load()
+    orientation = _orientation(image)  # some formats know it, or have undone it, only when loaded
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    elif image.mode in TO_REDUCE:
+        image = image.convert(TO_REDUCE[image.mode])
     factor = -(-max(image.size) // MAX_SIDE)
     if factor > 1:  # no side below one pixel, however long and thin the picture is
         image = image.reduce((min(factor, image.width), min(factor, image.height)))
