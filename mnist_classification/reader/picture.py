@@ -156,11 +156,8 @@ def _too_large(size: str) -> str:
 
 def _shrink(image: Image.Image, own: bool) -> Image.Image:
     """Decode the picture at no more than MAX_SIDE pixels per side, upright."""
-    if own and image.format in (
-        "JPEG",
-        "MPO",
-    ):  # decoded at a half, a quarter or an eighth: less memory
-        image.draft(None, (MAX_SIDE, MAX_SIDE))
+    if own and image.format in ("JPEG", "MPO"):
+        image.draft(None, (MAX_SIDE, MAX_SIDE))  # decodes a half, a quarter or an eighth of it
     image.load()
     orientation = _orientation(image)  # some formats know it, or have undone it, only when loaded
     if image.mode.startswith("I;16"):
