@@ -25,7 +25,7 @@ STRONG, WEAK = 0.5, 0.3  # shares of full ink: a stroke; a stroke if it hangs on
 EDGE = 0.4  # share of full ink at which a stroke ends
 MIN_HEIGHT = 5  # pixels; less can't be told apart
 MIN_SHARE = 0.02  # of the picture's longer side; less is dust on an empty page
-MAX_SHAPES = 2000  # more is texture
+MAX_SHAPES = 500  # marks on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
 MAX_TOUCHING = 5  # digits that are looked for in one shape
@@ -281,12 +281,12 @@ def join_strokes(ink: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(ink, EIGHT)
     if count == 0 or count > MAX_SHAPES:
         return np.zeros(ink.shape, np.int32)
-    near = 1.5 * stroke_width(ink) + 1
+    pen = stroke_width(ink)
     owner = np.arange(count + 1, dtype=np.int32)
     boxes = np.array([(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)])
     numbers = list(range(1, count + 1))
     while True:
-        pair = _nearest_partners(boxes, near)
+        pair = _nearest_partners(boxes, pen)
         if pair is None:
             return owner[labels]
         kept, gone = pair
@@ -297,23 +297,27 @@ def join_strokes(ink: np.ndarray) -> np.ndarray:
         del numbers[gone]
 
 
-def _nearest_partners(boxes: np.ndarray, near: float) -> tuple[int, int] | None:
+def _nearest_partners(boxes: np.ndarray, pen: float) -> tuple[int, int] | None:
     """Return the two of the (N, 4) boxes that most belong together; None if no two do."""
     left, top, right, bottom = (boxes[:, i].astype(float) for i in range(4))
     height, width = bottom - top, right - left
     text = height.max()
     beside = np.maximum.outer(left, left) - np.minimum.outer(right, right)  # below 0: they overlap
     over = np.maximum.outer(top, top) - np.minimum.outer(bottom, bottom)
-    overlap = -beside / np.minimum.outer(width, width)
-    union = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)
-    stacked = (overlap > 0.5) & (over < 0.2 * text) & (union < 1.3 * text)
-    part = np.minimum.outer(height, height) < 0.5 * text
-    close = part & (beside < near) & (over < near) & (union < 1.3 * text)
-    distance = np.where(stacked | close, np.maximum(beside, 0) + np.maximum(over, 0), np.inf)
+    tall = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)  # both together
+    wide = np.maximum.outer(right, right) - np.minimum.outer(left, left)
+    one_digit = (tall < 1.3 * text) & (wide < 1.5 * text)
+    stacked = one_digit & (-beside > 0.5 * np.minimum.outer(width, width)) & (over < 0.2 * text)
+    near = max(1.5 * pen, 0.08 * text) + 1
+    close = (beside < near) & (over < near)
+    part = one_digit & (np.minimum.outer(height, height) < 0.5 * text)
+    # Where all are short, as where a pen skips, there is no digit's height to go by yet.
+    short = np.maximum(height, width) < min(5 * pen, 0.5 * (bottom.max() - top.min()))
+    distance = np.maximum(beside, 0) + np.maximum(over, 0)
+    distance[~(stacked | (close & (part | np.logical_or.outer(short, short))))] = np.inf
     np.fill_diagonal(distance, np.inf)
-    if not np.isfinite(distance).any():
-        return None
-    return divmod(int(distance.argmin()), len(boxes))
+    best = int(distance.argmin())
+    return divmod(best, len(boxes)) if np.isfinite(distance.flat[best]) else None
 
 
 def drop_misfits(shapes: np.ndarray) -> np.ndarray:
