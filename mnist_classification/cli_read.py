@@ -135,17 +135,20 @@ def _explain(
 
     from .files import write_atomically
     from .reader.explain import draw_stages
-    from .reader.reader import Reading, prepare
+    from .reader.ink import find_ink
+    from .reader.picture import load_pixels
+    from .reader.reader import Reading, cut_out
 
     for content in contents:
         try:
-            prepared = prepare(content)
+            pixels, scale = load_pixels(content)
         except PictureError as error:
             yield Reading("", (), str(error))
             continue
-        reading = reader.read_pages([prepared])[0]
+        page = find_ink(pixels)
+        reading = reader.classify([cut_out(page, scale)])[0]
         buffer = io.BytesIO()
-        draw_stages(prepared, reading).save(buffer, "PNG")
+        draw_stages(page, reading).save(buffer, "PNG")
         write_atomically(output, buffer.getvalue())
         yield reading
 

@@ -1,12 +1,13 @@
 """Draw what each stage of the reader made of a picture, side by side.
 
-draw_stages(prepared, reading).save("explain.png")
+draw_stages(page, reading).save("explain.png")
 """
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .reader import PreparedPage, Reading
+from .ink import Page
+from .reader import Reading
 
 TILE = 256  # pixels on a side
 LINE = 18  # pixels of a line of text
@@ -15,9 +16,8 @@ DIGITS_PER_ROW = 24
 COLOURS = np.array([[255, 255, 255], [0, 90, 160], [200, 60, 20], [20, 130, 60], [140, 60, 150]])
 
 
-def draw_stages(prepared: PreparedPage, reading: Reading) -> Image.Image:
+def draw_stages(page: Page, reading: Reading) -> Image.Image:
     """Return a picture of the stages: the picture, its ink step by step, the digits as read."""
-    page = prepared.page
     stages = {
         "picture": page.pixels,
         "darkness": _grey(page.darkness),

@@ -395,9 +395,14 @@ def ways_to_cut(shape: np.ndarray) -> list[list[np.ndarray]]:
         column = np.arange(width)
         edges = [*cuts, width]
         way = [shape & (column >= a) & (column < b) for a, b in itertools.pairwise(edges)]
-        if all(part.any() for part in way):
-            ways.append(way)
+        if all(_height(part) >= 0.6 * height for part in way):
+            ways.append(way)  # digits that touch are about as tall; less is the foot of a 1
     return ways
+
+
+def _height(shape: np.ndarray) -> int:
+    rows = np.flatnonzero(shape.any(axis=1))
+    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
 
 
 # From digits to MNIST's images

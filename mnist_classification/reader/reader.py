@@ -71,18 +71,16 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class PreparedPage:
-    """A picture whose ink was found, with all that is to be classified.
+class Cuttings:
+    """What is to be classified on one picture; small, so that many fit into memory.
 
     Attributes:
-        page: what each stage made of it.
-        scale: pixels of the picture per pixel of the page.
         shapes: per shape, per way of cutting it, per part: box on the page and (28, 28) uint8.
+        scale: pixels of the picture per pixel of the page.
     """
 
-    page: Page
-    scale: float
     shapes: list[list[list[tuple[Box, np.ndarray]]]]
+    scale: float
 
 
 class Reader:
@@ -115,31 +113,29 @@ class Reader:
         Raises:
             PictureError: it can't be read. A picture without digits gives an empty reading.
         """
-        return self.read_pages([prepare(picture)])[0]
+        return self.classify([prepare(picture)])[0]
 
     def read_many(self, pictures: Iterable[Picture]) -> Iterator[Reading]:
         """Read pictures in batches, in order; what can't be read gives a reading with `error`."""
         pictures = iter(pictures)
         while chunk := list(itertools.islice(pictures, CHUNK)):
             prepared = [_prepare_or_say_why(picture) for picture in chunk]
-            pages = [page for page in prepared if not isinstance(page, str)]
-            readings = iter(self.read_pages(pages))
-            for page in prepared:
-                yield Reading("", (), page) if isinstance(page, str) else next(readings)
+            readings = iter(self.classify([p for p in prepared if isinstance(p, Cuttings)]))
+            for p in prepared:
+                yield next(readings) if isinstance(p, Cuttings) else Reading("", (), p)
 
-    def read_pages(self, pages: list[PreparedPage]) -> list[Reading]:
-        """Classify all that was found on the pages in one go, and choose how to cut it."""
-        images = [
-            image for page in pages for ways in page.shapes for way in ways for _, image in way
-        ]
-        rows = iter(self.classifier.predict(np.array(images, np.uint8).reshape(-1, 28, 28)))
-        return [self._choose(page, rows) for page in pages]
+    def classify(self, pictures: list[Cuttings]) -> list[Reading]:
+        """Classify all that was found on the pictures in one go, and choose how to cut it."""
+        ways = [way for picture in pictures for shape in picture.shapes for way in shape]
+        images = np.array([image for way in ways for _, image in way], np.uint8)
+        rows = iter(self.classifier.predict(images.reshape(-1, 28, 28)))
+        return [self._choose(picture, rows) for picture in pictures]
 
-    def _choose(self, page: PreparedPage, rows: Iterator[np.ndarray]) -> Reading:
+    def _choose(self, picture: Cuttings, rows: Iterator[np.ndarray]) -> Reading:
         """Take for each shape the way of cutting whose worst digit is the best."""
         digits: list[Digit] = []
-        for ways in page.shapes:
-            read = [[self._digit(*part, next(rows), page.scale) for part in way] for way in ways]
+        for ways in picture.shapes:
+            read = [[self._digit(*part, next(rows), picture.scale) for part in way] for way in ways]
             digits += max(read, key=lambda way: min(digit.probability for digit in way))
         return Reading(_lay_out(digits), tuple(digits))
 
@@ -150,20 +146,31 @@ class Reader:
         return Digit(label, float(row[label]), row, sure, (left, top, right, bottom), image)
 
 
-def prepare(picture: Picture) -> PreparedPage:
+def prepare(picture: Picture) -> Cuttings:
     """Find the shapes on a picture and draw each, cut in every way, as MNIST would.
 
     Raises:
         PictureError: the picture can't be read.
     """
     pixels, scale = load_pixels(picture)
-    page = ink.find_ink(pixels)
+    return cut_out(ink.find_ink(pixels), scale)
+
+
+def cut_out(page: Page, scale: float) -> Cuttings:
+    """Draw each shape of a page, cut in every way, as MNIST would."""
     shapes = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(page.shapes), start=1):
         strength, corner = page.strength[rows, columns], (rows.start, columns.start)
         ways = ink.ways_to_cut(page.shapes[rows, columns] == number)
         shapes.append([[_draw(strength, part, corner) for part in way] for way in ways])
-    return PreparedPage(page, scale, shapes)
+    return Cuttings(shapes, scale)
+
+
+def _prepare_or_say_why(picture: Picture) -> Cuttings | str:
+    try:
+        return prepare(picture)
+    except PictureError as error:
+        return str(error)
 
 
 def _draw(
@@ -178,18 +185,13 @@ def _draw(
     return box, ink.to_mnist(strength[own], part[own])
 
 
-def _prepare_or_say_why(picture: Picture) -> PreparedPage | str:
-    try:
-        return prepare(picture)
-    except PictureError as error:
-        return str(error)
-
-
 def _lay_out(digits: list[Digit]) -> str:
-    """Return the labels, a new line where the next digit stands left of the one before."""
+    """Return the labels, a new line where a digit stands lower than or left of the one before."""
     text = ""
     for before, digit in itertools.pairwise([None, *digits]):
-        if before and digit and digit.box[0] < before.box[0]:
-            text += "\n"
-        text += str(digit.label) if digit else ""
+        assert digit is not None
+        if before:
+            lower = digit.box[1] + digit.box[3] > 2 * before.box[3]
+            text += "\n" if lower or digit.box[0] < before.box[0] else ""
+        text += str(digit.label)
     return text
