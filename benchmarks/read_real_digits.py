@@ -35,7 +35,7 @@ WITHOUT: dict[str, Callable] = {
     "flatten_light": lambda darkness, _pixels: darkness - np.median(darkness),
     "scale_contrast": lambda flat: np.clip(flat, 0, 1),
     "separate_ink": lambda strength: strength >= 0.5,
-    "remove_rules": lambda marks: marks,
+    "remove_rules": lambda marks, _strength: marks,
     "drop_edges": lambda marks: marks,
     "drop_specks": lambda marks: marks,
     "join_strokes": lambda marks: ndimage.label(marks, ink.EIGHT)[0],

@@ -64,7 +64,7 @@ def find_ink(pixels: np.ndarray) -> Page:
     darkness = project_colours(pixels)
     strength = scale_contrast(flatten_light(darkness, pixels))
     ink = separate_ink(strength)
-    clean = drop_specks(drop_edges(remove_rules(ink)))
+    clean = drop_specks(drop_edges(remove_rules(ink, strength)))
     shapes = order_shapes(drop_misfits(join_strokes(clean)))
     return Page(pixels, darkness, strength, ink, clean, shapes)
 
@@ -162,25 +162,26 @@ def separate_ink(strength: np.ndarray) -> np.ndarray:
 # From ink to digits
 
 
-def remove_rules(ink: np.ndarray) -> np.ndarray:
+def remove_rules(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """Remove ruled lines, across and down: from edge to edge, thin, straight.
 
-    Strokes that cross a line stay. So does the bar of a 7 that fills the picture: a rule is longer
-    than what is written on it, or one of several.
+    Strokes that cross a line stay. So does the bar of a 7 that fills the picture: rules are paler
+    than the pen, or longer than what is written on them, or several.
 
     Args:
         ink: (H, W) bool.
+        strength: (H, W) float32, 0 to 1.
 
     Returns:
         (H, W) bool.
     """
     if min(ink.shape) < 60 or not ink.any():  # too small for paper with lines
         return ink
-    across = _remove_rules_across(ink)
-    return _remove_rules_across(across.T).T
+    across = _remove_rules_across(ink, strength)
+    return _remove_rules_across(across.T, strength.T).T
 
 
-def _remove_rules_across(ink: np.ndarray) -> np.ndarray:
+def _remove_rules_across(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
     height, width = ink.shape
     wander = max(1, width // 150)  # rows that a line may rise or fall on half the width
     thickened = ndimage.binary_dilation(ink, np.ones((2 * wander + 1, 1), bool))
@@ -189,7 +190,8 @@ def _remove_rules_across(ink: np.ndarray) -> np.ndarray:
     runs = ndimage.minimum_filter1d(thickened.view(np.uint8), length, axis=1, mode="nearest")
     runs = ndimage.maximum_filter1d(runs, length, axis=1, mode="nearest")
     labels, _ = ndimage.label(runs, EIGHT)
-    result, lines = ink.copy(), 0
+    rules = np.zeros_like(ink)
+    lines = 0
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         line = (labels[rows, columns] == number) & ink[rows, columns]
         thickness = np.median(line.sum(axis=0))
@@ -199,9 +201,13 @@ def _remove_rules_across(ink: np.ndarray) -> np.ndarray:
         # Where there is ink just above and just below the line, a stroke crosses it.
         above = ink[max(rows.start - 2, 0) : rows.start].any(axis=0)[columns]
         below = ink[rows.stop : rows.stop + 2].any(axis=0)[columns]
-        result[rows, columns] &= ~line | (above & below)
-    largest = max((max(r.stop - r.start, c.stop - c.start) for r, c in _objects(result)), default=0)
-    return result if lines >= 3 or width > 1.5 * largest else ink
+        rules[rows, columns] |= line & ~(above & below)
+    rest = ink & ~rules
+    if lines == 0 or not rest.any():
+        return ink
+    largest = max(max(r.stop - r.start, c.stop - c.start) for r, c in _objects(rest))
+    paler = np.median(strength[rules]) < 0.75 * np.median(strength[rest]) if rules.any() else False
+    return rest if lines >= 3 or width > 1.5 * largest or paler else ink
 
 
 def _objects(ink: np.ndarray) -> list[tuple[slice, slice]]:
