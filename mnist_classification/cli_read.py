@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .cli_options import DataDir, Holdout, Json
-from .errors import ModelError, PictureError
+from .errors import ModelError, PictureError, unknown
 
 if TYPE_CHECKING:  # imports that would slow --help down
     from .reader.reader import Reader, Reading
@@ -22,7 +22,10 @@ STANDARD_INPUT = Path("-")
 
 
 def predict(
-    pictures: Annotated[list[Path], Parameter(help="files, folders, or - for standard input")],
+    pictures: Annotated[
+        list[Path],
+        Parameter(help="files, folders, or - for standard input", allow_leading_hyphen=True),
+    ],
     *,
     model: Annotated[
         Path, Parameter(help="directory of a trained model, or an ONNX file")
@@ -117,6 +120,8 @@ def _load_reader(model: Path) -> "Reader":
 def _expand(picture: Path) -> Iterator[Path]:
     """Yield the file itself, or the pictures in the folder, by their names."""
     if not picture.is_dir():
+        if str(picture).startswith("--") and not picture.exists():
+            raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
         yield picture
         return
     from .reader.picture import is_picture_name

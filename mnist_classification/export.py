@@ -8,6 +8,8 @@ normalisation are inside, so that who uses it has nothing to get wrong.
 
 import io
 import json
+import logging
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,16 +41,19 @@ def to_onnx(trained: Trained) -> bytes:
     """Return the network in ONNX form, one file with everything in it."""
     recipe = trained.recipe
     network = trained.network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    program = torch.onnx.export(
-        FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
-        (torch.zeros(2, 28, 28, dtype=torch.uint8),),
-        dynamo=True,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        external_data=False,
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision's operators are missing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
+            (torch.zeros(2, 28, 28, dtype=torch.uint8),),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     buffer = io.BytesIO()
     program.save(buffer, external_data=False)

@@ -104,6 +104,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(path.read_text())
+        if not isinstance(config, dict):
+            raise ValueError(f"got {type(config).__name__}; expected an object")
         ranges = {"temperature": (0.01, 100), "threshold": (0, 1)}
         for key, (low, high) in ranges.items():
             if key in config and not low <= float(config[key]) <= high:
