@@ -33,51 +33,47 @@ def augment(
     """
     if settings == Augment():
         return pixels
-    pixels = _move(pixels, settings, paper, generator)
-    if settings.stroke_strength:
-        kind, strength = torch.rand(2, len(pixels), generator=generator).to(
-            pixels.device, non_blocking=True
-        )
-        pixels = change_strokes(pixels, (kind * 3).long(), strength * settings.stroke_strength)
-    if settings.gap_probability:
-        chance, *line = torch.rand(4, len(pixels), generator=generator).to(
-            pixels.device, non_blocking=True
-        )
-        pixels = cut(pixels, chance < settings.gap_probability, *line, paper=paper)
-    if settings.contrast_share:
-        fading = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(
-            pixels.device, non_blocking=True
-        )
-        pixels = paper + (pixels - paper) * (1 - settings.contrast_share * fading)
-    if settings.noise_share:
-        amount = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(
-            pixels.device, non_blocking=True
-        )
-        noise = torch.randn(pixels.shape, generator=generator).to(pixels.device, non_blocking=True)
-        ink = pixels.amax(dim=(1, 2, 3), keepdim=True) - paper
-        pixels = pixels + noise * amount * settings.noise_share * ink
-    return pixels
 
+    def draw(*shape: int) -> Tensor:
+        """Return numbers that are equally likely anywhere from 0 to 1."""
+        return torch.rand(*shape, generator=generator).to(pixels.device, non_blocking=True)
 
-def _move(pixels: Tensor, settings: Augment, paper: float, generator: torch.Generator) -> Tensor:
-    """Mirror, slant, resize, turn, shift and warp."""
-    mirror, turn, *shift = torch.rand(4, len(pixels), generator=generator).to(
-        pixels.device, non_blocking=True
-    )
+    def draw_normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(pixels.device, non_blocking=True)
+
+    number = len(pixels)
+    mirror, turn, *shift = draw(4, number)
     mirror = torch.where(mirror < settings.flip_probability, -1.0, 1.0)
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely
-    right, down = ((draw * (2 * reach + 1)).floor() - reach for draw in shift)
+    right, down = ((step * (2 * reach + 1)).floor() - reach for step in shift)
     shape: dict[str, Tensor] = {}  # drawn only if asked for: recipes without keep their numbers
     if settings.scale_share or settings.shear:
-        width, height, slant = 2 * torch.rand(3, len(pixels), generator=generator) - 1
-        shape["wider"] = (1 + settings.scale_share * width).to(pixels.device, non_blocking=True)
-        shape["taller"] = (1 + settings.scale_share * height).to(pixels.device, non_blocking=True)
-        shape["slant"] = (settings.shear * slant).to(pixels.device, non_blocking=True)
+        wider, taller, slant = 2 * draw(3, number) - 1
+        shape["wider"] = 1 + settings.scale_share * wider
+        shape["taller"] = 1 + settings.scale_share * taller
+        shape["slant"] = settings.shear * slant
     if settings.elastic_pixels:
-        coarse = torch.randn(len(pixels), 2, ELASTIC_GRID, ELASTIC_GRID, generator=generator)
-        shape["warp"] = settings.elastic_pixels * coarse.to(pixels.device, non_blocking=True)
-    return affine(pixels, mirror=mirror, angle=angle, right=right, down=down, paper=paper, **shape)
+        coarse = draw_normal(number, 2, ELASTIC_GRID, ELASTIC_GRID)
+        shape["warp"] = settings.elastic_pixels * coarse
+    pixels = affine(
+        pixels, mirror=mirror, angle=angle, right=right, down=down, paper=paper, **shape
+    )
+
+    if settings.stroke_strength:
+        kind, strength = draw(2, number)
+        pixels = change_strokes(pixels, (kind * 3).long(), strength * settings.stroke_strength)
+    if settings.gap_probability:
+        chance, *line = draw(4, number)
+        pixels = cut(pixels, chance < settings.gap_probability, *line, paper=paper)
+    if settings.contrast_share:
+        fading = settings.contrast_share * draw(number, 1, 1, 1)
+        pixels = paper + (pixels - paper) * (1 - fading)
+    if settings.noise_share:
+        ink = pixels.amax(dim=(1, 2, 3), keepdim=True) - paper
+        amount = settings.noise_share * ink * draw(number, 1, 1, 1)
+        pixels = pixels + amount * draw_normal(*pixels.shape)
+    return pixels
 
 
 def affine(
@@ -140,7 +136,9 @@ def change_strokes(pixels: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
     thick = F.max_pool2d(pixels, 3, stride=1, padding=1)
     thin = -F.max_pool2d(-pixels, 3, stride=1, padding=1)
     blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    changed = torch.stack([thick, thin, blurred])[kind, torch.arange(len(pixels))]
+    changed = torch.stack([thick, thin, blurred])[
+        kind, torch.arange(len(pixels), device=pixels.device)
+    ]
     # A whole step of thinning would wipe out the thin strokes that are to be learned.
     strength = torch.where(kind == 1, strength / 2, strength)
     return torch.lerp(pixels, changed, strength.view(-1, 1, 1, 1))
