@@ -15,15 +15,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
+from read_real_digits import WITHOUT
 from scipy import ndimage
 from scipy.stats import binomtest
 
 from mnist_classification import Reader, load_mnist
 from mnist_classification.data import Examples
 from mnist_classification.files import write_atomically
+from mnist_classification.reader import ink
 from mnist_classification.reader.reader import SHIPPED_READER
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "read_synthetic.json"
@@ -74,6 +77,34 @@ def ruled(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return page
 
 
+def desk(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Let a dark desk show along two sides of the page."""
+    page = page.copy()
+    wide = int(0.06 * min(page.shape[:2]))
+    page[:, : rng.integers(1, wide + 2)] = page[-int(rng.integers(1, wide + 2)) :] = (70, 50, 40)
+    return page
+
+
+def dirt(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Strew dark specks of one to three pixels."""
+    page = page.copy()
+    for _ in range(int(rng.integers(10, 40))):
+        y, x = (int(rng.integers(side)) for side in page.shape[:2])
+        size = int(rng.integers(1, 4))
+        page[y : y + size, x : x + size] = 60
+    return page
+
+
+def framed(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Print the box of a form around what is written."""
+    page = page.copy()
+    margin, line = int(rng.integers(2, 6)), int(rng.integers(2, 4))
+    bare = page[margin + line : -margin - line, margin + line : -margin - line].copy()
+    page[margin:-margin, margin:-margin] = 40
+    page[margin + line : -margin - line, margin + line : -margin - line] = bare
+    return page
+
+
 STYLES = {
     "single digits": Style(length=(1, 1)),
     "clean lines": Style(),
@@ -88,6 +119,9 @@ STYLES = {
     "shadow": Style(spoil=shadow),
     "textured paper": Style(spoil=texture),
     "ruled paper": Style(spoil=ruled),
+    "desk at the edges": Style(spoil=desk),
+    "specks of dirt": Style(spoil=dirt),
+    "box of a form": Style(spoil=framed),
     "all of it": Style(
         ink=None, paper=None, spoil=lambda page, rng: texture(shadow(ruled(page, rng), rng), rng)
     ),
@@ -102,11 +136,11 @@ def draw_digit(image: np.ndarray, height: int, pen: float) -> np.ndarray:
     large = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
     inside = np.pad(large > 110, round(3 * factor))
     inward, outward = (ndimage.distance_transform_edt(side) for side in (inside, ~inside))
-    ink = np.clip(inward - outward + pen * factor / 2 + 0.5, 0, 1)
-    rows, columns = np.nonzero(ink > 0.5)
+    wet = np.clip(inward - outward + pen * factor / 2 + 0.5, 0, 1)
+    rows, columns = np.nonzero(wet > 0.5)
     if len(rows) == 0:  # the pen was thinner than the digit's strokes
         return draw_digit(image, height, pen / 2)
-    return ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    return wet[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
 def make_page(examples: Examples, style: Style, rng: np.random.Generator) -> tuple[np.ndarray, str]:
@@ -118,26 +152,29 @@ def make_page(examples: Examples, style: Style, rng: np.random.Generator) -> tup
         chosen = rng.integers(
             len(examples), size=rng.integers(style.length[0], style.length[1] + 1)
         )
-        ink, right = np.zeros((height * 2, 1)), 0
+        line, right = np.zeros((height * 2, 1)), 0
         for index in chosen:
             digit = draw_digit(examples.images[index], height, pen)
             left = max(0, right + round(rng.uniform(*style.gap) * height) if right else 0)
             top = max(0, height + round(rng.uniform(-0.05, 0.05) * height) - len(digit) // 2)
             right = left + digit.shape[1]
-            ink = np.pad(ink, ((0, 0), (0, max(0, right - ink.shape[1]))))
-            place = ink[top : top + len(digit), left:right]
+            line = np.pad(line, ((0, 0), (0, max(0, right - line.shape[1]))))
+            place = line[top : top + len(digit), left:right]
             np.maximum(place, digit[: len(place)], out=place)
-        written.append(ink)
+        written.append(line)
         text.append("".join(str(examples.labels[index]) for index in chosen))
-    width = max(ink.shape[1] for ink in written)
-    ink = np.concatenate([np.pad(i, ((0, 0), (0, width - i.shape[1]))) for i in written])
-    ink = np.pad(ink, [[int(m) for m in rng.integers(height // 3, height, 2)] for _ in range(2)])
+    width = max(line.shape[1] for line in written)
+    lines = [np.pad(line, ((0, 0), (0, width - line.shape[1]))) for line in written]
+    wet = np.pad(
+        np.concatenate(lines),
+        [[int(m) for m in rng.integers(height // 3, height, 2)] for _ in range(2)],
+    )
     paper = rng.integers(150, 256, 3) if style.paper is None else np.array(style.paper)
     colour = rng.integers(0, 90, 3) if style.ink is None else np.array(style.ink)
-    bare = style.spoil(np.broadcast_to(paper.astype(float), (*ink.shape, 3)), rng)
+    bare = style.spoil(np.broadcast_to(paper.astype(float), (*wet.shape, 3)), rng)
     # Ink darkens, or on black lightens, the spoiled paper by the share of light it lets through.
     share = np.divide(colour, paper)
-    page = bare * (1 - ink[:, :, None] * (1 - share))
+    page = bare * (1 - wet[:, :, None] * (1 - share))
     return np.clip(page, 0, 255).round().astype(np.uint8), "\n".join(text)
 
 
@@ -174,6 +211,35 @@ def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, d
     return result
 
 
+def take_away_stages(model: Path, count: int, seed: int) -> str:
+    """Return, for each stage of the reader, what is lost without it, as Markdown."""
+    reader, examples = Reader(model), load_mnist().test
+    pages = {
+        name: [
+            make_page(examples, style, np.random.default_rng([seed, number, page]))
+            for page in range(count)
+        ]
+        for number, (name, style) in enumerate(STYLES.items())
+    }
+
+    def exact() -> dict[str, float]:
+        return {name: measure(reader, written)["exact"] for name, written in pages.items()}
+
+    whole = exact()
+    mean = float(np.mean(list(whole.values())))
+    lines = ["| without | read exactly | lost most on |", "|---|---|---|", f"| – | {mean:.1%} | |"]
+    for stage, stand_in in WITHOUT.items():
+        with patch.object(ink, stage, stand_in):
+            left = exact()
+        worst = min(STYLES, key=lambda name: left[name] - whole[name])
+        lines.append(
+            f"| `{stage}` | {np.mean(list(left.values())):.1%} "
+            f"| {worst}: {whole[worst]:.0%} → {left[worst]:.0%} |"
+        )
+        print(lines[-1], file=sys.stderr)
+    return "\n".join([*lines, "", f"{count} pages of each of {len(STYLES)} kinds."])
+
+
 def table(result: dict[str, dict[str, float]]) -> str:
     """Return the measurements as Markdown."""
     lines = ["| pages | read exactly | 95% interval | sure | right if sure |", "|---" * 5 + "|"]
@@ -196,7 +262,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fashion", type=Path, help="folder with Fashion-MNIST's files")
     parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--stages", action="store_true", help="take away each stage in turn")
     options = parser.parse_args()
+    if options.stages:
+        print(take_away_stages(options.model, options.count, options.seed))
+        return
     result = run(options.model, options.count, options.seed, options.fashion)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, json.dumps(result, indent=1) + "\n")

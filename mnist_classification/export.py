@@ -6,7 +6,6 @@ The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logi
 normalisation are inside, so that who uses it has nothing to get wrong.
 """
 
-import io
 import json
 import logging
 import warnings
@@ -55,9 +54,7 @@ def to_onnx(trained: Trained) -> bytes:
             verbose=False,
         )
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer, external_data=False)
-    return buffer.getvalue()
+    return program.model_proto.SerializeToString()
 
 
 def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:

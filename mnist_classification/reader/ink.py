@@ -199,8 +199,8 @@ def _remove_rules_across(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
             continue
         lines += 1
         # Where there is ink just above and just below the line, a stroke crosses it.
-        above = ink[max(rows.start - 2, 0) : rows.start].any(axis=0)[columns]
-        below = ink[rows.stop : rows.stop + 2].any(axis=0)[columns]
+        above = np.any(ink[max(rows.start - 2, 0) : rows.start, columns], axis=0)
+        below = np.any(ink[rows.stop : rows.stop + 2, columns], axis=0)
         rules[rows, columns] |= line & ~(above & below)
     rest = ink & ~rules
     if lines == 0 or not rest.any():
@@ -450,7 +450,7 @@ def enlarge(strength: np.ndarray, shape: np.ndarray) -> np.ndarray:
         rest = [(0, -side % step) for side in shape.shape]
         cells = np.pad(shape, rest)
         down, across = (side // step for side in cells.shape)
-        inside = cells.reshape(down, step, across, step).any(axis=(1, 3))
+        inside = np.any(cells.reshape(down, step, across, step), axis=(1, 3))
     inside = inside if inside.any() else shape
     rows, columns = np.nonzero(inside)
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
