@@ -48,6 +48,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __add__(self, other: "Examples") -> "Examples":
+        images = np.concatenate([self.images, other.images])
+        return Examples(images, np.concatenate([self.labels, other.labels]))
+
     def __getitem__(self, chosen: np.ndarray | slice) -> "Examples":
         return Examples(self.images[chosen], self.labels[chosen])
 

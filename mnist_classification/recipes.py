@@ -67,6 +67,9 @@ class Recipe:
     ] = "sum"
     pixel_mean: Annotated[float, "subtracted from pixels in [0, 1]"] = 0.0
     pixel_std: Annotated[float, "divides the pixels after that"] = 1.0
+    drawn_images: Annotated[
+        int, "images of rarer ways of writing, see strokes.py, added to the training set; 0 = off"
+    ] = 0
     augment: Annotated[Augment, "random changes to the training images"] = Augment()
 
     def __post_init__(self) -> None:
@@ -78,6 +81,7 @@ class Recipe:
             ("momentum", "0 or more and below 1", 0 <= self.momentum < 1),
             ("pixel_mean", "a finite number", math.isfinite(self.pixel_mean)),
             ("pixel_std", "a number above 0", 0 < self.pixel_std < math.inf),
+            ("drawn_images", "0 or more", self.drawn_images >= 0),
             ("flip_probability", "0 to 1", 0 <= self.augment.flip_probability <= 1),
             ("rotation_degrees", "0 to 180", 0 <= self.augment.rotation_degrees <= 180),
             ("shift_pixels", "0 to 28", 0 <= self.augment.shift_pixels <= 28),
@@ -165,12 +169,13 @@ FAILED_IDEAS = [
 READER = Recipe(
     name="reader",
     network="reader-cnn",
-    num_epochs=8,
+    num_epochs=16,
     batch_size=128,
     optim="adam",
     learning_rate=0.003,
     schedule="linear",
     loss_reduction="mean",
+    drawn_images=6000,
     augment=Augment(
         rotation_degrees=15.0,
         shift_pixels=2,

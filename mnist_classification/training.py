@@ -21,6 +21,7 @@ from .errors import RunError
 from .model import Network, build, to_pixels
 from .progress import Progress, Silent
 from .recipes import Recipe
+from .strokes import draw_digits
 
 
 def fit(
@@ -63,9 +64,12 @@ def fit(
     network.to(target)
     optimizer = build_optimizer(recipe, network)
 
-    images = to_pixels(data.train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
+    train = data.train
+    if recipe.drawn_images:
+        train += draw_digits(recipe.drawn_images, seed)
+    images = to_pixels(train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
     paper = -recipe.pixel_mean / recipe.pixel_std
-    labels = torch.tensor(data.train.labels, dtype=torch.int64, device=target)
+    labels = torch.tensor(train.labels, dtype=torch.int64, device=target)
     steps_per_epoch = math.ceil(len(labels) / recipe.batch_size)
     total_steps = recipe.num_epochs * steps_per_epoch
 
