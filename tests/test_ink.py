@@ -93,9 +93,17 @@ def test_a_frame_goes_and_a_tight_crop_stays():
     shape = ring()
     frame = np.ones((100, 100), bool)
     frame[4:-4, 4:-4] = False
-    np.testing.assert_array_equal(ink.drop_edges(shape | frame), shape)
+    np.testing.assert_array_equal(ink.drop_frame(shape | frame), shape)
     tight = ring(50, 50, 23, 3)
+    np.testing.assert_array_equal(ink.drop_frame(tight), tight)
     np.testing.assert_array_equal(ink.drop_edges(tight), tight)
+
+
+def test_a_desk_beside_the_page_goes():
+    shape = ring()
+    desk = np.zeros_like(shape)
+    desk[:, :5] = desk[-4:] = True
+    np.testing.assert_array_equal(ink.drop_edges(shape | desk), shape)
 
 
 def test_specks_go():

@@ -64,7 +64,7 @@ def find_ink(pixels: np.ndarray) -> Page:
     darkness = project_colours(pixels)
     strength = scale_contrast(flatten_light(darkness, pixels))
     ink = separate_ink(strength)
-    clean = drop_specks(drop_edges(remove_rules(ink, strength)))
+    clean = drop_specks(drop_edges(remove_rules(drop_frame(ink), strength)))
     shapes = order_shapes(drop_misfits(join_strokes(clean)))
     return Page(pixels, darkness, strength, ink, clean, shapes)
 
@@ -162,6 +162,36 @@ def separate_ink(strength: np.ndarray) -> np.ndarray:
 # From ink to digits
 
 
+def drop_frame(ink: np.ndarray) -> np.ndarray:
+    """Drop the box of a form: what goes around the picture and leaves its middle empty.
+
+    Only if something of a digit's size remains: a 0 may fill the picture too.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    height, width = ink.shape
+    labels, count = ndimage.label(ink, EIGHT)
+    kept = np.ones(count + 1, bool)
+    tallest = 0
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        around = tall >= 0.9 * height and wide >= 0.9 * width
+        kept[number] = not (around and _is_hollow(labels[rows, columns] == number))
+        tallest = max(tallest, tall if kept[number] else 0)
+    return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
+
+
+def _is_hollow(shape: np.ndarray) -> bool:
+    """Say whether a shape leaves its middle half empty, as a frame does."""
+    height, width = shape.shape
+    middle = shape[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    return bool(middle.mean() < 0.02)
+
+
 def remove_rules(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """Remove ruled lines, across and down: from edge to edge, thin, straight.
 
@@ -215,7 +245,7 @@ def _objects(ink: np.ndarray) -> list[tuple[slice, slice]]:
 
 
 def drop_edges(ink: np.ndarray) -> np.ndarray:
-    """Drop what lies along the picture's edges: a desk, a frame, slivers of the next box.
+    """Drop what lies along the picture's edges: a desk, slivers of the next box.
 
     Only if something of a digit's size stands clear of them: a tight crop's digits do not.
 
@@ -234,22 +264,15 @@ def drop_edges(ink: np.ndarray) -> np.ndarray:
         tall, wide = rows.stop - rows.start, columns.stop - columns.start
         beside = columns.start == 0 or columns.stop == width
         above = rows.start == 0 or rows.stop == height
-        if not beside and not above and not (tall >= 0.9 * height and wide >= 0.9 * width):
+        if not beside and not above:
             tallest = max(tallest, tall)
             continue
         shape = labels[rows, columns] == number
         along_side = beside and ((wide < sliver and tall > 2 * wide) or tall >= 0.95 * height)
         along_end = above and ((tall < sliver and wide > 2 * tall) or wide >= 0.95 * width)
         filled = min(tall, wide) >= sliver and shape.mean() > 0.5
-        kept[number] = not (along_side or along_end or filled or _is_hollow(shape))
+        kept[number] = not (along_side or along_end or filled)
     return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
-
-
-def _is_hollow(shape: np.ndarray) -> bool:
-    """Say whether a shape leaves its middle half empty, as a frame does."""
-    height, width = shape.shape
-    middle = shape[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    return bool(middle.mean() < 0.02)
 
 
 def drop_specks(ink: np.ndarray) -> np.ndarray:
