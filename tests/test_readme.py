@@ -1,9 +1,9 @@
 """README's commands run or parse, its tables are what the results give, its tree is complete."""
 
+import importlib
 import json
 import re
 import shlex
-import sys
 
 import pytest
 from conftest import ROOT, run_command
@@ -60,12 +60,13 @@ def test_tables_are_what_the_results_give(experiment, mnist):
     assert section.split("<!-- end of report -->")[0] == report(experiment, rows, mnist.test.labels)
 
 
-def test_speed_table_is_what_the_result_gives():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from same_work import RESULT, table
-
-    section = README.split("<!-- same_work -->\n")[1].split("<!-- end of same_work -->")[0]
-    assert section == table(json.loads(RESULT.read_text())) + "\n"
+@pytest.mark.parametrize("benchmark", re.findall(r"<!-- table (\S+) -->", README))
+def test_benchmark_tables_are_what_the_results_give(benchmark, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    table = importlib.import_module(benchmark).table
+    section = README.split(f"<!-- table {benchmark} -->\n")[1].split("<!-- end of table -->")[0]
+    result = json.loads((ROOT / "results" / "benchmarks" / f"{benchmark}.json").read_text())
+    assert section == table(result) + "\n"
 
 
 def test_tree_names_every_module():
