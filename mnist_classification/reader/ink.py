@@ -29,6 +29,7 @@ MAX_SHAPES = 500  # marks on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
 MAX_TOUCHING = 5  # digits that are looked for in one shape
+THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blob
 NARROW, WIDE = 0.3, 1.1  # a digit's width to its height, at least and at most
 
 DIGIT_SIZE = 20  # MNIST's digits fit into this square, centred by mass in one of 28
@@ -365,7 +366,7 @@ def drop_misfits(shapes: np.ndarray) -> np.ndarray:
         tall, wide = (side.stop - side.start for side in box)
         depth = ndimage.distance_transform_edt(np.pad(shapes[box] == number, 1)).max()
         stroke = 2 * depth - 1
-        if stroke < 0.5 * max(tall, wide) and wide < MAX_TOUCHING * WIDE * tall:
+        if stroke < THICKEST * max(tall, wide) and wide < MAX_TOUCHING * WIDE * tall:
             heights[number] = tall
     least = max(MIN_HEIGHT, MIN_SHARE * max(shapes.shape), 0.4 * heights.max())
     kept = heights >= least
