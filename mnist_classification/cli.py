@@ -6,6 +6,7 @@ so that `--help` answers at once.
 
 import dataclasses
 import json
+import os
 import shlex
 import signal
 import sys
@@ -69,6 +70,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     code = 0
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except (MnistError, CycloptsError) as error:
         if debug:
             raise
@@ -83,6 +85,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             file=sys.stderr,
         )
         code = 2
+    except BrokenPipeError:  # whoever read our output has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", [])
         print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)

@@ -39,6 +39,14 @@ def test_a_folder_is_read_by_name(pictures):
     ]
 
 
+def test_who_reads_the_output_may_stop_reading(pictures):
+    command = [sys.executable, "-m", "mnist_classification", "predict", str(pictures), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
 def test_json_has_everything(pictures):
     result = run_command("predict", pictures / "1.png", "--json")
     reading = json.loads(result.stdout)
