@@ -86,7 +86,7 @@ _BASES = {"sgd": 10, "decay": 10}
 EXPERIMENTS = {
     "ladder": _runs({recipe.name: 5 for recipe in LADDER} | _BASES, "float32"),
     "precision": _runs({"decay": 10}, "float32", "bfloat16"),
-    # In bfloat16, bases too: about a quarter less time; what that changes is for `precision` to show.
+    # In bfloat16, bases too: a quarter less time; what that changes is for `precision` to show.
     # AlexNet takes over 20 times as long as its base, so it gets one epoch, and so does its base.
     "failed-ideas": _runs(
         _BASES
