@@ -10,6 +10,7 @@ metrics.jsonl and, until it is finished, its newest two checkpoints. No pickle i
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -54,11 +55,13 @@ class Trained:
     holdout: int = 0
     pretrained_weights: str | None = None
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, precision: str = "float32") -> np.ndarray:
         """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
         device = next(self.network.parameters()).device
         pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
-        return predict(self.network, pixels).softmax(dim=1).cpu().numpy()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
+        return logits.softmax(dim=1).cpu().numpy()
 
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors, then config.json, which holds the checksum of the first."""
@@ -281,30 +284,34 @@ class RunDirectory:
         raise RunError(f"{self.path}: no checkpoint is whole; --overwrite starts again")
 
     def restore(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+        self,
+        network: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        generator: torch.Generator,
     ) -> list[dict[str, Any]]:
         """Put the resumed state into place and return its history; [] for a new run."""
         if self.state is None:
             return []
         tensors, history = self.state
         network.load_state_dict(_under("network.", tensors))
-        parameters = optimizer.param_groups[0]["params"]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer.", tensors).items():
-            index, key = name.split(".")
-            parameter = parameters[int(index)]
-            if tensor.shape == parameter.shape:  # fused steps need the parameter's memory layout
-                tensor = torch.empty_like(parameter).copy_(tensor)
-            state.setdefault(int(index), {})[key] = tensor
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for number, optimizer in enumerate(optimizers):
+            parameters = optimizer.param_groups[0]["params"]
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _under(f"optimizer.{number}.", tensors).items():
+                index, key = name.split(".")
+                parameter = parameters[int(index)]
+                if tensor.shape == parameter.shape:  # fused steps need the parameter's layout
+                    tensor = torch.empty_like(parameter).copy_(tensor)
+                state.setdefault(int(index), {})[key] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         generator.set_state(tensors["generator"])
         return history
 
     def save(
         self,
         network: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         generator: torch.Generator,
         history: list[dict[str, Any]],
     ) -> None:
@@ -314,8 +321,10 @@ class RunDirectory:
             RunError: it can't be written; the earlier checkpoints are whole.
         """
         tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": tensor for key, tensor in state.items()}
+        for number, optimizer in enumerate(optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                name = f"optimizer.{number}.{index}"
+                tensors |= {f"{name}.{key}": tensor for key, tensor in state.items()}
         tensors["generator"] = generator.get_state()
         tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         state_json = json.dumps({"identity": self.identity, "history": history})

@@ -233,7 +233,10 @@ def evaluate(
 @app.command
 def experiment(
     name: Annotated[
-        str, Parameter(help="ladder, failed-ideas, precision, or run for recipes of your choice")
+        str,
+        Parameter(
+            help="ladder, failed-ideas, precision, frontier, or run for recipes of your choice"
+        ),
     ],
     *,
     recipes: str | None = None,
@@ -245,7 +248,7 @@ def experiment(
     precision: Precision = "float32",
     pretrained_weights: PretrainedWeights = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> None:
     """Train recipes × seeds and write one result file per run; what is done is not done again.
 
@@ -260,14 +263,17 @@ def experiment(
     output:
         Folder of the results; else results/NAME.
     workers:
-        Processes at a time; else one per core, or one on a GPU.
+        Processes at a time; else one per core, or one on a GPU. For frontier: one.
     threads:
-        Threads per process.
+        Threads per process; else one. For frontier: one per core.
     """
     from .data import load_mnist
-    from .device import pick_device, pick_precision
-    from .experiments import EXPERIMENTS, Options, Run, run_experiment
+    from .device import count_cores, pick_device, pick_precision
+    from .experiments import EXPERIMENTS, TIMED, Options, Run, run_experiment
 
+    if name in TIMED:
+        workers, threads = workers or 1, threads or count_cores()
+    threads = 1 if threads is None else threads
     if threads < 1 or (workers is not None and workers < 1):
         raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
     precision = pick_precision(precision, pick_device(device))

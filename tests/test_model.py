@@ -5,7 +5,7 @@ from torch import nn
 
 from mnist_classification.checkpoint import load_pretrained
 from mnist_classification.errors import ModelError, RecipeError
-from mnist_classification.model import NETWORKS, build, predict, to_pixels
+from mnist_classification.model import NETWORKS, MaxPool, build, predict, to_pixels, whiten
 
 PARAMETERS = {
     "lenet": 44_426,
@@ -13,6 +13,9 @@ PARAMETERS = {
     "deeper-cnn-batch-norm": 159_574,
     "even-deeper-cnn": 483_094,
     "reader-cnn": 144_618,
+    "whitened-cnn": 215_914,
+    "whitened-batch-norm-cnn": 74_938,
+    "wider-whitened-cnn": 126_122,
     "alexnet": 57_044_810,
 }
 
@@ -140,3 +143,42 @@ def test_wrong_pretrained_weights_are_refused(tmp_path):
         load_pretrained(network, alexnet_weights(path, **wrong))
     with pytest.raises(ModelError, match="expected alexnet"):
         load_pretrained(build("lenet", generator()), path)
+
+
+def test_max_pool_is_pytorchs():
+    pixels = torch.randn(3, 5, 24, 24).to(memory_format=torch.channels_last)
+    assert torch.equal(MaxPool()(pixels), nn.functional.max_pool2d(pixels, 2))
+
+
+def test_whitened_filters_tell_patches_apart_equally_well(mnist):
+    network = build("whitened-cnn", generator())
+    pixels = to_pixels(mnist.train.images[:500], 0.1307, 0.3081)
+    whiten(network, pixels, flat=0.0)
+    layer = network.features[0]
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+    half = layer.out_channels // 2
+    assert torch.equal(layer.weight[half:], -layer.weight[:half])
+    answers = layer(pixels)[:, :half].transpose(0, 1).flatten(1)
+    # Second moments of the answers: one each, and none that two filters share.
+    torch.testing.assert_close(
+        answers @ answers.T / answers.shape[1], torch.eye(half), rtol=0, atol=2e-3
+    )
+    frozen = layer.weight.clone()
+    network(pixels[:8]).sum().backward()
+    assert torch.equal(layer.weight, frozen)
+
+
+def test_unsure_images_are_read_with_their_shifts(mnist):
+    network = build("lenet", generator())
+    pixels = to_pixels(mnist.test.images[:50], 0.5, 0.5)
+    plain = predict(network, pixels)
+    first, second = plain.topk(2).values.unbind(1)
+    margin = (first - second).median().item()
+    shifted = predict(network, pixels, unsure_margin=margin)
+    sure = first - second >= margin
+    assert 0 < sure.sum() < 50
+    assert torch.equal(shifted[sure], plain[sure])
+    moved = [pixels[~sure], *(pixels[~sure].roll(s, a) for s in (1, -1) for a in (2, 3))]
+    mean = torch.stack([predict(network, views) for views in moved]).mean(dim=0)
+    torch.testing.assert_close(shifted[~sure], mean)
+    assert torch.equal(predict(network, pixels, unsure_margin=1e-9), plain)  # none is unsure

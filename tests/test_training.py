@@ -8,8 +8,9 @@ from mnist_classification.data import Mnist
 from mnist_classification.device import PRECISIONS, pick_device, pick_precision
 from mnist_classification.errors import RunError
 from mnist_classification.model import NETWORKS, build, to_pixels
+from mnist_classification.progress import Silent
 from mnist_classification.recipes import RECIPES, find_recipe
-from mnist_classification.training import build_optimizer, fit, learning_rate
+from mnist_classification.training import build_optimizers, fit, schedule
 
 # AlexNet's 57 million parameters take minutes; its network is tested in test_model.py.
 TRAINABLE = [name for name in RECIPES if not name.endswith("alexnet")]
@@ -96,7 +97,7 @@ def test_dropout_follows_the_seed_too(small, monkeypatch):
 @pytest.mark.parametrize("name", ["sgd", "vanilla"])
 def test_optimizer_is_the_recipes(name):
     network = torch.nn.Linear(3, 2)
-    optimizer = build_optimizer(RECIPES[name], network)
+    (optimizer,) = build_optimizers(RECIPES[name], network)
     group = optimizer.param_groups[0]
     assert group["lr"] == RECIPES[name].learning_rate
     assert isinstance(optimizer, torch.optim.SGD if name == "sgd" else torch.optim.Adam)
@@ -118,9 +119,46 @@ def test_averaged_loss_divides_sgds_steps_by_the_batch_size(small):
 
 def test_learning_rate_falls_linearly_to_zero():
     decay = RECIPES["decay"]
-    rates = [learning_rate(decay, progress) for progress in (0, 0.25, 0.5, 1)]
-    assert rates == pytest.approx([0.001, 0.00075, 0.0005, 0])
-    assert learning_rate(RECIPES["sgd"], 0.9) == 0.001
+    shares = [schedule(decay, progress) for progress in (0, 0.25, 0.5, 1)]
+    assert shares == pytest.approx([1, 0.75, 0.5, 0])
+    assert schedule(RECIPES["sgd"], 0.9) == 1
+
+
+def test_learning_rate_may_rise_first():
+    recipe = find_recipe("decay+warmup-share=0.25")
+    shares = [schedule(recipe, progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
+    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_an_epoch_may_be_a_part_of_the_images(small):
+    lengths = []
+
+    class Steps(Silent):
+        def step(self, images_done, loss):
+            lengths.append(images_done)
+
+    fit(find_recipe("decay+num-epochs=2+images-per-epoch=100"), small, progress=Steps())
+    assert lengths == [32, 64, 96, 100] * 2
+    whole = fit(find_recipe("decay+num-epochs=1"), small)
+    assert_same_weights(whole, fit(find_recipe("decay+num-epochs=1+images-per-epoch=99999"), small))
+
+
+def test_smoothed_labels_keep_the_network_from_being_sure(small):
+    sharp, smooth = (
+        fit(find_recipe(f"deeper+num-epochs=4{change}"), small).predict(small.test.images).max()
+        for change in ("", "+label-smoothing=0.5")
+    )
+    assert smooth < 0.8 < sharp
+
+
+def test_muon_takes_the_filters_and_leaves_the_frozen_layer(small):
+    trained = fit(find_recipe("half-epoch"), small)
+    whitened, learned = trained.network.features[0], trained.network.features[3]
+    half = whitened.out_channels // 2
+    assert torch.equal(whitened.weight[half:], -whitened.weight[:half])
+    muon, adam = build_optimizers(RECIPES["half-epoch"], trained.network)
+    assert [p.shape for p in muon.param_groups[0]["params"]] == [learned.weight.shape]
+    assert len(adam.param_groups[0]["params"]) == 5  # its bias, and two linear layers
 
 
 def test_last_batch_may_be_smaller(small):
