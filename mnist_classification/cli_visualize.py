@@ -261,6 +261,33 @@ def ladder(
     _save(plot_ladder(accuracies, claims), output, "ladder")
 
 
+@visualize.command
+def frontier(
+    results: Annotated[Path, Parameter(help="folder of `mnist experiment frontier`")] = Path(
+        "results/frontier"
+    ),
+    *,
+    output: Output = PLOTS,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw the error that is left over the seconds that it took, beside what others report.
+
+    Example: mnist visualize frontier results/frontier
+    """
+    from .data import load_mnist
+    from .plots import plot_frontier
+    from .report import ANCHORS
+    from .results import load_results
+
+    data = load_mnist(data_dir)
+    rows = load_results(results, data.test, data.fingerprint)
+    points = {
+        runs[0].recipe.name: ([run.accuracy for run in runs], [run.total_seconds for run in runs])
+        for runs in rows.values()
+    }
+    _save(plot_frontier(points, ANCHORS), output, "frontier")
+
+
 def _load(model: Path, data_dir: Path | None) -> "tuple[Trained, Mnist]":
     from .checkpoint import load_model
     from .data import load_mnist

@@ -142,6 +142,50 @@ def plot_curves(runs: dict[str, list[list[dict[str, Any]]]]) -> Figure:
     return figure
 
 
+def plot_frontier(
+    rows: dict[str, tuple[list[float], list[float]]], anchors: list[tuple[str, float, float]]
+) -> Figure:
+    """Show how much error is left after how many seconds, both logarithmic.
+
+    Args:
+        rows: by recipe, the test accuracies, 0 to 1, and the seconds of its runs.
+        anchors: what others report: name, error in percent, seconds.
+
+    Raises:
+        PlotError: there is no row, or one without test accuracies.
+    """
+    if not rows or not all(np.isfinite(accuracies).all() for accuracies, _ in rows.values()):
+        raise PlotError("got no tested rows of the frontier; try `mnist experiment frontier`")
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    axes = figure.subplots()
+    errors = [100 - 100 * np.mean(accuracies) for accuracies, _ in rows.values()]
+    medians = [np.median(times) for _, times in rows.values()]
+    for accuracies, times in rows.values():
+        axes.plot(times, 100 - 100 * np.array(accuracies), ".", color="#AAAAAA", zorder=1)
+    axes.plot(medians, errors, "ko-", label="this project: mean and median; grey: each seed")
+    for name, error, seconds in zip(rows, errors, medians, strict=True):
+        axes.annotate(name, (seconds, error), (-8, -12), textcoords="offset points", ha="right")
+    hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 2, "color": ORIGINAL_COLOUR}
+    _, claims, durations = zip(*anchors, strict=True)
+    axes.plot(
+        durations, claims, "D", label="others, as they report it, on their machines", **hollow
+    )
+    for number, (name, percent, after) in enumerate(anchors):
+        place = (8, -14 if number % 2 else 5)  # by turns, so that neighbours don't meet
+        axes.annotate(name, (after, percent), place, textcoords="offset points")
+    axes.set(xscale="log", yscale="log", title="Error left after seconds of training and testing")
+    axes.set_xlabel("seconds, from bytes in memory to the last test image")
+    axes.set_ylabel("test error, %")
+    low, high = axes.get_xlim()
+    axes.set_xlim(low / 2.5, high * 5)  # room for the names
+    axes.set_yticks([2, 1, 0.8, 0.5, 0.3, 0.2], ["2", "1", "0.8", "0.5", "0.3", "0.2"])
+    axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.4)
+    axes.legend(loc="lower left")
+    return figure
+
+
 def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Figure:
     """Show each row's accuracy over its seeds, with intervals, beside the original's figure.
 

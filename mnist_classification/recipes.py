@@ -246,11 +246,11 @@ TWO_EPOCHS = replace(
     learning_rate=0.02,
     filter_learning_rate=0.0,
 )
-TWELVE_EPOCHS = replace(
+EIGHT_EPOCHS = replace(
     TWO_EPOCHS,
-    "twelve-epochs",
+    "eight-epochs",
     network="wider-whitened-cnn",
-    num_epochs=12,
+    num_epochs=8,
     images_per_epoch=0,
     batch_size=128,
     learning_rate=0.01,
@@ -259,7 +259,7 @@ TWELVE_EPOCHS = replace(
     scale_share=0.1,
     shift_pixels=1,
 )
-FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, TWELVE_EPOCHS]
+FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, EIGHT_EPOCHS]
 
 # Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
 NEW_IDEAS: list[Recipe] = []

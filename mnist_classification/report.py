@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,16 @@ ORIGINAL = {
     "sgd": 99.2,
 }
 
+# What others report: how, where, error in percent, seconds. Sources in results/frontier/README.md.
+ANCHORS = [
+    ("tuomaso, GTX 1660 Ti", 0.959, 0.762),
+    ("tinygrad, GPU", 2.0, 5.0),
+    ("a model card, 2-core CPU", 1.69, 60.0),
+    ("a model card, T4", 0.81, 56.0),
+    ("the original, K80", 0.8, 120.0),
+    ("Doucet, P100", 0.262, 300.0),
+]
+
 MNIST_FINGERPRINT = fingerprint(SHA256)
 
 Rows = dict[str, list[Result]]
@@ -55,7 +66,8 @@ def report(experiment: str, rows: Rows, labels: np.ndarray) -> str:
     """Return an experiment's tables as Markdown.
 
     Args:
-        experiment: its name; `ladder` and `failed-ideas` have tables of their own kind.
+        experiment: its name; `ladder`, `failed-ideas` and `frontier…` have tables of their own
+            kind.
         rows: as `load_results` gives them.
         labels: (10000,) uint8, of the test set.
     """
@@ -63,6 +75,8 @@ def report(experiment: str, rows: Rows, labels: np.ndarray) -> str:
         parts = [_ladder_table(rows), _steps_table(rows)]
     elif experiment == "failed-ideas":
         parts = [_ideas_table(rows, base) for base in ("sgd", "decay")] + [_alexnet_text(rows)]
+    elif experiment.startswith("frontier"):
+        parts = [_frontier_table(rows)]
     else:
         parts = [_difference_table(list(rows), rows, "difference to the first row")]
     details = [
@@ -192,6 +206,23 @@ def _ideas_table(rows: Rows, base: str) -> str:
     return f"**On `{base}`**\n\n" + _difference_table(
         [base_row, *names], rows, f"difference to {base}"
     )
+
+
+def _frontier_table(rows: Rows) -> str:
+    """What each fast recipe reaches, and in what time."""
+    lines = [
+        "| row | network | images seen | mean ± sd (n) | 95% interval | seconds, median | range |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for results in rows.values():
+        recipe = results[0].recipe
+        seen = recipe.num_epochs * (recipe.images_per_epoch or 60_000)
+        seconds = [result.total_seconds for result in results]
+        lines.append(
+            f"| {recipe.name} | {recipe.network} | {seen:,} | {_mean_cells(results)} "
+            f"| {median(seconds):.2f} | {min(seconds):.2f}–{max(seconds):.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:

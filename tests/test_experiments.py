@@ -288,6 +288,15 @@ def test_ladder_report_by_hand(mnist):
     assert names[1:5] == ["vanilla", "deeper", "sgd", "decay"]  # the ladder's order, not the files'
 
 
+def test_frontier_report_by_hand(mnist):
+    rows = rows_with(mnist.test.labels, half_epoch=[90, 100, 110], two_epochs=[40, 50, 60])
+    text = report("frontier", rows, mnist.test.labels)
+    half, two = cells(text, "half-epoch"), cells(text, "two-epochs")
+    assert half[1:4] == ["whitened-cnn", "27,000", "99.000 ± 0.100 (3)"]
+    assert two[1:4] == ["whitened-batch-norm-cnn", "100,000", "99.500 ± 0.100 (3)"]
+    assert half[5] == f"{next(iter(rows.values()))[0].total_seconds:.2f}"
+
+
 def test_ideas_report_by_hand(mnist):
     rows = rows_with(
         mnist.test.labels,
@@ -326,8 +335,8 @@ def test_named_experiments_have_the_seeds_that_were_declared():
         for run in runs:
             counts.setdefault((name, run.row), []).append(run.seed)
     for (name, row), seeds in counts.items():
-        base = row.split("+precision")[0] in ("sgd", "decay")
-        expected = 10 if base else 3 if "num-epochs=1" in row else 5
+        many = name == "frontier" or row.split("+precision")[0] in ("sgd", "decay")
+        expected = 10 if many else 3 if "num-epochs=1" in row else 5
         assert seeds == list(range(expected)), (name, row)
     assert len({row for name, row in counts if name == "ladder"}) == 9
     assert len({row for name, row in counts if name == "failed-ideas"}) == 2 + 12 + 2

@@ -33,6 +33,7 @@ from mnist_classification.plots import (
     plot_confusion,
     plot_curves,
     plot_filters,
+    plot_frontier,
     plot_ladder,
     plot_mistakes,
     plot_tsne,
@@ -374,3 +375,23 @@ def test_ladder_shows_means_intervals_and_the_originals():
 def test_ladder_needs_a_trained_row():
     with pytest.raises(PlotError, match="no tested row"):
         plot_ladder({"baseline": [0.1], "sgd": []}, {})
+
+
+# The frontier
+
+
+def test_frontier_shows_mean_error_over_median_seconds_and_the_others():
+    rows = {"quick": ([0.989, 0.991], [1.0, 1.2]), "slow": ([0.997, 0.997], [30.0, 30.0])}
+    axes = plot_frontier(rows, [("theirs", 0.9, 5.0)]).axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    ours = next(line for label, line in lines.items() if label.startswith("this project"))
+    np.testing.assert_allclose(ours.get_xydata(), [[1.1, 1.0], [30, 0.3]])
+    others = next(line for label, line in lines.items() if label.startswith("others"))
+    np.testing.assert_allclose(others.get_xydata(), [[5, 0.9]])
+    assert {text.get_text() for text in axes.texts} == {"quick", "slow", "theirs"}
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_frontier_needs_tested_rows():
+    with pytest.raises(PlotError, match="no tested rows"):
+        plot_frontier({"quick": ([float("nan")], [1.0])}, [])
