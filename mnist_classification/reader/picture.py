@@ -3,7 +3,9 @@
     pixels, scale = load_pixels("photo.jpg")          # (H, W, 3) uint8, at most 1,024 on a side
 
 Pictures come from strangers, so the size is checked before anything is decoded, the formats are
-those that Pillow reads by itself, and large pictures are shrunk while they are read.
+those that Pillow reads by itself, and large pictures are shrunk while they are read. Two of its
+formats are left out: an icon is decoded before its size is known, and JPEG 2000 takes several times
+the memory of any other. `benchmarks/read_hostile.py` measures what pictures cost at most.
 """
 
 import io
@@ -17,12 +19,14 @@ from PIL import Image
 from ..errors import PictureError
 
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, uncompressed
+MAX_BYTES_AT_ONCE = MAX_PIXELS  # of WebP, AVIF and HEIC, compressed well and read as a whole
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
 FORMATS = (
-    *("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM"),
-    *("TGA", "PCX", "SGI", "ICO", "JPEG2000", "QOI"),
+    *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM"),  # Pillow imports the rest when it gets so far
+    *("TIFF", "WEBP", "TGA", "PCX", "SGI", "QOI", "AVIF"),
 )
-MANY_FRAMES_ALLOWED = {"MPO", "ICO"}  # a photo with its preview; one drawing in several sizes
+MANY_FRAMES_ALLOWED = {"MPO"}  # a JPEG with its preview, which Pillow opens as JPEG
 
 # EXIF's orientation tag: what was done to the upright picture, undone.
 ORIENTATION = 0x0112
@@ -36,11 +40,12 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 TO_REDUCE = {"1": "L", "P": "RGBA", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}  # else no averaging
+TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".mpo", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
-    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".ico", ".jp2", ".qoi"),
+    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi"),
     *(".heic", ".heif"),
 )
 
@@ -55,7 +60,7 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
             floating point numbers are taken as 0 to 1 if none is above 1, else as 0 to 255.
 
     Raises:
-        PictureError: it can't be read, or is larger than 50 megapixels.
+        PictureError: it can't be read, or is larger than 50 megapixels or than such a file can be.
     """
     try:
         if isinstance(picture, Image.Image):
@@ -78,13 +83,16 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
     width, height = image.size
     if min(width, height) < 1:
         raise PictureError(f"got a picture of {width}×{height} pixels; expected at least 1×1")
-    if width * height > MAX_PIXELS:
-        raise PictureError(_too_large(f"{width}×{height} = {width * height / 1e6:,.0f}"))
+    _check_size(width, height)
     try:
+        tags = getattr(image, "tag_v2", {})  # of a TIFF, whose tiles may be larger than itself
+        _check_size(tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata that we don't use
             small = _shrink(image, own)
             return _opaque(small), max(width, height) / max(small.size)
+    except PictureError:
+        raise
     except MemoryError:
         raise PictureError("got a picture too large for the memory; try a smaller copy") from None
     except Exception as error:  # decoders of many formats raise whatever they like
@@ -112,9 +120,16 @@ def _open_file(path: Path) -> BinaryIO:
 def _open(file: BinaryIO) -> Image.Image:
     """Read a file's header; nothing is decoded yet."""
     start = file.read(32)
+    size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF, for one, may be left out
+    at_once = start[:4] == b"RIFF" or start[4:8] == b"ftyp"
+    limit = MAX_BYTES_AT_ONCE if at_once else MAX_BYTES
+    if size > limit:
+        raise PictureError(
+            f"got a file of {size / 1e6:,.0f} MB; expected at most {limit // 1_000_000}; "
+            f"try a smaller copy"
+        )
+    formats = [*FORMATS]
     if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS and b"avif" not in start:
         try:
             from pillow_heif import register_heif_opener
@@ -124,7 +139,7 @@ def _open(file: BinaryIO) -> Image.Image:
                 "try pip install pillow-heif, or a JPEG copy"
             ) from None
         register_heif_opener()
-        formats.append("HEIF")
+        formats = ["HEIF"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is below Pillow's
@@ -147,6 +162,11 @@ def _open(file: BinaryIO) -> Image.Image:
     return image
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(_too_large(f"{width}×{height} = {width * height / 1e6:,.0f}"))
+
+
 def _too_large(size: str) -> str:
     return (
         f"got a picture of {size} megapixels; expected at most {MAX_PIXELS // 1_000_000}; "
@@ -158,6 +178,8 @@ def _shrink(image: Image.Image, own: bool) -> Image.Image:
     """Decode the picture at no more than MAX_SIDE pixels per side, upright."""
     if own and image.format in ("JPEG", "MPO"):
         image.draft(None, (MAX_SIDE, MAX_SIDE))  # decodes a half, a quarter or an eighth of it
+    if own and image.format == "WEBP":
+        _load_webp(image)
     image.load()
     orientation = _orientation(image)  # some formats know it, or have undone it, only when loaded
     if image.mode.startswith("I;16"):
@@ -168,6 +190,18 @@ def _shrink(image: Image.Image, own: bool) -> Image.Image:
     if factor > 1:  # no side below one pixel, however long and thin the picture is
         image = image.reduce((min(factor, image.width), min(factor, image.height)))
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _load_webp(image: Any) -> None:
+    """Decode a WebP without its decoder beside it, which keeps two more copies of the pixels."""
+
+    def prepare() -> None:  # Pillow calls it when they are decoded, before it copies them
+        image._decoder = None
+        del image.load_prepare
+        image.load_prepare()
+
+    image.load_prepare = prepare
+    image.load()
 
 
 def _orientation(image: Image.Image) -> int:
@@ -221,9 +255,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise PictureError(
             f"got an array of shape {shape}; expected (height, width) or (height, width, 1 to 4)"
         )
-    height, width = array.shape[:2]
-    if height * width > MAX_PIXELS:
-        raise PictureError(_too_large(f"{width}×{height} = {height * width / 1e6:,.0f}"))
+    _check_size(array.shape[1], array.shape[0])
     if array.dtype.kind not in "uifb":
         raise PictureError(f"got an array of {array.dtype}; expected numbers")
     values: Any = array
