@@ -5,7 +5,7 @@ Reading needs no torch, unless it is by a model that only torch can run.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +13,13 @@ from cyclopts import Parameter
 
 from .cli_options import DataDir, Holdout, Json
 from .errors import ModelError, PictureError, unknown
+from .progress import track_if_long
 
 if TYPE_CHECKING:  # imports that would slow --help down
     from .reader.reader import Reader, Reading
 
 SHIPPED_READER = Path(__file__).parent / "models" / "reader"
-STANDARD_INPUT = Path("-")
+STANDARD_INPUT = "-"
 
 
 def predict(
@@ -48,18 +49,19 @@ def predict(
     if explain and len(names) != 1:
         raise PictureError(f"got {len(names)} pictures with --explain; expected one")
     reader = _load_reader(model)
-    contents = (sys.stdin.buffer.read() if name == STANDARD_INPUT else name for name in names)
-    readings = _explain(reader, contents, explain) if explain else reader.read_many(contents)
     broken = []
-    for name, reading in zip(names, readings, strict=True):
-        if reading.error:
-            broken.append(name)
-            if len(names) > 1:
-                print(reading.error, file=sys.stderr)
-        if json_:
-            print(json.dumps(_as_json(name, reading)))
-        elif not reading.error:
-            print(f"{name}: {_in_words(reading)}" if len(names) > 1 else _in_words(reading))
+    with track_if_long("reading", len(names)) as step:
+        contents = _contents(names, step)
+        readings = _explain(reader, contents, explain) if explain else reader.read_many(contents)
+        for name, reading in zip(names, readings, strict=True):
+            if reading.error:
+                broken.append(name)
+                if len(names) > 1:
+                    print(reading.error, file=sys.stderr)
+            if json_:
+                print(json.dumps(_as_json(name, reading)))
+            elif not reading.error:
+                print(f"{name}: {_in_words(reading)}" if len(names) > 1 else _in_words(reading))
     if broken and len(names) == 1:
         raise PictureError(reading.error)
     if broken:
@@ -117,23 +119,33 @@ def _load_reader(model: Path) -> "Reader":
     return Reader(classifier=load_model(model))
 
 
-def _expand(picture: Path) -> Iterator[Path]:
+def _expand(picture: Path) -> Iterator[str]:
     """Yield the file itself, or the pictures in the folder, by their names."""
     if not picture.is_dir():
         if str(picture).startswith("--") and not picture.exists():
             raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
-        yield picture
+        yield str(picture)
         return
     from .reader.picture import is_picture_name
 
-    found = sorted(path for path in picture.rglob("*") if is_picture_name(path))
+    found = sorted(str(path) for path in picture.rglob("*") if is_picture_name(path))
     if not found:
         raise PictureError(f"{picture}: no pictures in this folder; expected PNG, JPEG or the like")
     yield from found
 
 
+def _contents(names: list[str], step: Callable[[], None]) -> Iterator[bytes | str]:
+    """Yield what is to be read; a step is done when the next is asked for."""
+    from .reader.picture import MAX_BYTES
+
+    for name in names:
+        # A byte more than is allowed, and no more: what comes in may never end.
+        yield sys.stdin.buffer.read(MAX_BYTES + 1) if name == STANDARD_INPUT else name
+        step()
+
+
 def _explain(
-    reader: "Reader", contents: "Iterator[bytes | Path]", output: Path
+    reader: "Reader", contents: Iterator[bytes | str], output: Path
 ) -> "Iterator[Reading]":
     """Read one picture, and write what each stage made of it."""
     import io
@@ -166,7 +178,7 @@ def _in_words(reading: "Reading") -> str:
     return "".join(c if c == "\n" else c + next(marks) for c in reading.text).replace("\n", " ")
 
 
-def _as_json(name: Path, reading: "Reading") -> dict[str, Any]:
+def _as_json(name: str, reading: "Reading") -> dict[str, Any]:
     digits = [
         {
             "label": digit.label,
@@ -177,5 +189,5 @@ def _as_json(name: Path, reading: "Reading") -> dict[str, Any]:
         }
         for digit in reading.digits
     ]
-    result = {"file": str(name), "text": reading.text, "sure": reading.sure, "digits": digits}
+    result = {"file": name, "text": reading.text, "sure": reading.sure, "digits": digits}
     return result | ({"error": reading.error} if reading.error else {})

@@ -1,15 +1,19 @@
-"""How long work shows itself: a live bar on a terminal, plain lines elsewhere."""
+"""How long work shows itself: a live bar on a terminal, plain lines elsewhere.
+
+Reading pictures shows itself too, so there is no torch here, and rich only once there is a bar.
+"""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from torch import Tensor
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from torch import Tensor
+
+PATIENCE = 2.0  # seconds that nobody minds waiting without a bar
 
 
 class Progress(Protocol):
@@ -18,7 +22,7 @@ class Progress(Protocol):
     def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
         """Training begins, or goes on after some epochs."""
 
-    def step(self, images_done: int, loss: Tensor) -> None:
+    def step(self, images_done: int, loss: "Tensor") -> None:
         """A step is done: so many images of this epoch; the step's mean loss, on the device."""
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -28,13 +32,48 @@ class Progress(Protocol):
 @contextmanager
 def track(name: str, steps: int) -> Iterator[Callable[[], None]]:
     """Show a bar on stderr, a line where it is no terminal; call what it yields at each step."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    live = sys.stderr.isatty()
-    if not live:
+    if not sys.stderr.isatty():
         print(name, file=sys.stderr, flush=True)
-    with Bar(*columns, console=Console(stderr=True), disable=not live) as bar:
+        yield lambda: None
+        return
+    with _bar() as bar:
         task = bar.add_task(name, total=steps)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def track_if_long(name: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar as `track` does, but only from two seconds on, and leave nothing behind."""
+    if steps < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    started = time.monotonic()
+    bar = _bar(transient=True)
+    task = bar.add_task(name, total=steps)
+
+    def step() -> None:
+        bar.advance(task)
+        if time.monotonic() - started > PATIENCE:
+            bar.start()  # does nothing the second time
+
+    try:
+        yield step
+    finally:
+        bar.stop()
+
+
+def _bar(transient: bool = False) -> "Bar":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        *(TextColumn("{task.description}"), BarColumn()),
+        *(MofNCompleteColumn(), TimeRemainingColumn()),
+        console=Console(stderr=True),
+        transient=transient,
+        redirect_stdout=sys.stdout.isatty(),  # else rich would send results to stderr
+    )
 
 
 class Silent:
@@ -43,7 +82,7 @@ class Silent:
     def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
         """Ignore it."""
 
-    def step(self, images_done: int, loss: Tensor) -> None:
+    def step(self, images_done: int, loss: "Tensor") -> None:
         """Ignore it."""
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -60,7 +99,7 @@ class TerminalProgress:
         self.started = self.shown = time.perf_counter()
         self.live = sys.stderr.isatty()
 
-    def step(self, images_done: int, loss: Tensor) -> None:
+    def step(self, images_done: int, loss: "Tensor") -> None:
         """Redraw the line, at most five times a second: reading the loss waits for the device."""
         if self.live and time.perf_counter() - self.shown > 0.2:
             self.shown = time.perf_counter()

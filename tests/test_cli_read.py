@@ -1,9 +1,12 @@
 """`mnist predict` and `mnist export` as a user runs them."""
 
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 
 from mnist_classification.checkpoint import load_model
 from mnist_classification.cli_options import SHIPPED_MODEL
+from mnist_classification.progress import PATIENCE
 from mnist_classification.reader.classifier import load_classifier
 
 
@@ -91,6 +95,27 @@ def test_one_broken_among_many_is_named_and_the_rest_is_read(pictures, tmp_path)
     first, last = result.stderr.splitlines()
     assert first.startswith(f"{folder / '2.png'}: got a damaged picture")
     assert last == "error: 1 of 5 pictures can't be read; they are named"
+
+
+def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
+    ours, theirs = pty.openpty()
+    names = [str(pictures / "0.png"), "-", str(pictures / "1.png")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mnist_classification", "predict", *names],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(theirs)
+    time.sleep(PATIENCE + 1)  # the second picture takes long to come
+    stdout, _ = process.communicate((pictures / "2.png").read_bytes())
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert process.returncode == 0
+    assert stdout.decode().splitlines() == [f"{names[0]}: 7", "-: 1", f"{names[2]}: 2"]
+    assert "reading" in shown
+    assert "3/3" in shown
 
 
 @pytest.mark.parametrize(
