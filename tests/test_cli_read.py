@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, assert_one_line_error, run_command
 from PIL import Image
 
+from mnist_classification import Reader
 from mnist_classification.checkpoint import load_model
 from mnist_classification.cli_options import SHIPPED_MODEL
 from mnist_classification.progress import PATIENCE
@@ -69,6 +70,14 @@ def test_standard_input(pictures):
     content = (pictures / "3.png").read_bytes()
     result = subprocess.run(command, input=content, capture_output=True, cwd=ROOT, check=True)
     assert result.stdout == b"0\n"
+
+
+def test_heic_photos_are_read(pictures, tmp_path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    with Image.open(pictures / "0.png") as image:
+        image.save(tmp_path / "photo.heic")
+    assert run_command("predict", tmp_path / "photo.heic").stdout == "7\n"
+    assert Reader().read((tmp_path / "photo.heic").read_bytes()).text == "7"
 
 
 def test_explain_draws_the_stages(pictures, tmp_path):

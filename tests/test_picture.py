@@ -103,6 +103,7 @@ def test_thin_pictures_keep_a_pixel(shape):
 
 BLACK, GREY = Image.new("L", (50, 50)), Image.new("L", (50, 50), 99)
 NOISE = Image.effect_noise((300, 300), 50)
+HEIC = b"\0\0\0\x18ftypheic" + bytes(100)
 HOSTILE = {
     "empty file": (b"", "starts with nothing"),
     "text": (b"seven\n" * 50, "expected a picture"),
@@ -124,7 +125,6 @@ HOSTILE = {
     "animated WebP": (FILES["animated.webp"](), "animation"),
     "animated PNG": (FILES["animated.png"](), "animation"),
     "pages": (encode(BLACK, "TIFF", save_all=True, append_images=[GREY]), "several pages"),
-    "HEIC": (b"\0\0\0\x18ftypheic" + bytes(100), "pillow-heif"),
     "EPS runs programs": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "expected a picture",
@@ -137,6 +137,18 @@ def test_hostile_files_get_one_line(content, part):
     with pytest.raises(PictureError, match=part) as caught:
         load_pixels(content)
     assert "\n" not in str(caught.value)
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PictureError, match="try pip install pillow-heif"):
+        load_pixels(HEIC)
+
+
+def test_damaged_heic_gets_one_line():
+    pytest.importorskip("pillow_heif")
+    with pytest.raises(PictureError, match=r"expected a picture in one of.*HEIF"):
+        load_pixels(HEIC)
 
 
 @pytest.mark.parametrize(

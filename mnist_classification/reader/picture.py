@@ -139,7 +139,7 @@ def _open(file: BinaryIO) -> Image.Image:
                 "try pip install pillow-heif, or a JPEG copy"
             ) from None
         register_heif_opener()
-        formats = ["HEIF"]
+        formats = ["HEIF", *FORMATS]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is below Pillow's
@@ -149,7 +149,7 @@ def _open(file: BinaryIO) -> Image.Image:
     except Exception:  # as below
         raise PictureError(
             f"got a file that starts with {start[:8].hex() or 'nothing'}; expected a picture in "
-            f"one of {', '.join(FORMATS)}; try a PNG or JPEG copy"
+            f"one of {', '.join(formats)}; try a PNG or JPEG copy"
         ) from None
     try:
         frames = bool(getattr(image, "is_animated", False))
