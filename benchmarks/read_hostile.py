@@ -4,9 +4,10 @@
     python3 benchmarks/read_hostile.py
 
 Makes the files in a temporary folder and runs `mnist predict` on each, in a process of its own. The
-bombs are whole: they hold all the pixels that their headers promise. Seconds are wall-clock from
-start to end of the process, median of some; memory is the peak above that of reading the first
-file, a small picture. The result is written to results/benchmarks/read_hostile.json.
+bombs are whole: they hold all the pixels that their headers promise. Seconds are the processor's,
+from start to end of the process, median of some, so that a busy machine does not count (the result
+has those on the clock too); memory is the peak above that of reading the first file, a small
+picture. The result is written to results/benchmarks/read_hostile.json.
 """
 
 import argparse
@@ -39,8 +40,10 @@ import json, resource, subprocess, sys, time
 started = time.perf_counter()
 run = subprocess.run(sys.argv[1:], capture_output=True, text=True)
 seconds = time.perf_counter() - started
-megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
-print(json.dumps([run.returncode, run.stdout.strip(), run.stderr.strip(), seconds, megabytes]))
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu_seconds, megabytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
+output = run.stdout.strip(), run.stderr.strip()
+print(json.dumps([run.returncode, *output, seconds, cpu_seconds, megabytes]))
 """
 
 
@@ -193,7 +196,8 @@ def measure(file: Path, repeats: int) -> dict:
         "stdout": stdout,
         "stderr": stderr.replace(f"{file.parent}/", ""),
         "seconds": [run[3] for run in runs],
-        "megabytes": max(run[4] for run in runs),
+        "cpu_seconds": [run[4] for run in runs],
+        "megabytes": max(run[5] for run in runs),
     }
 
 
@@ -201,12 +205,12 @@ def table(result: dict[str, dict]) -> str:
     """Return the measurements as Markdown."""
     idle = next(iter(result.values()))["megabytes"]
     lines = [
-        "| file | kB | exit code | answer | seconds | MB above idle |",
+        "| file | kB | exit code | answer | processor seconds | MB above idle |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in result.items():
         answer = row["stdout"] or row["stderr"].split(f"{name}: ")[-1].split(";")[0]
-        seconds, above = statistics.median(row["seconds"]), max(row["megabytes"] - idle, 0)
+        seconds, above = statistics.median(row["cpu_seconds"]), max(row["megabytes"] - idle, 0)
         lines.append(
             f"| {name} | {row['bytes'] / 1000:,.0f} | {row['exit_code']} | {answer[:60]} "
             f"| {seconds:.2f} | {above:.0f} |"
