@@ -232,7 +232,7 @@ HALF_EPOCH = Recipe(
     loss_reduction="mean",
     pixel_mean=0.1307,
     pixel_std=0.3081,
-    whitening_images=500,
+    whitening_images=200,
     unsure_margin=2.0,
 )
 MOST_OF_AN_EPOCH = replace(HALF_EPOCH, "most-of-an-epoch", images_per_epoch=45_000)
