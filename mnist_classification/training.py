@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from .augment import augment
 from .checkpoint import RunDirectory, Trained, file_checksum, load_pretrained
+from .counterexamples import NO_DIGIT, draw_counter_examples
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
@@ -67,9 +68,14 @@ def fit(
     train = data.train
     if recipe.drawn_images:
         train += draw_digits(recipe.drawn_images, seed)
+    if recipe.counter_examples:
+        train += draw_counter_examples(data.train, recipe.counter_examples, seed)
     images = torch.as_tensor(train.images).to(target)  # bytes: each batch becomes pixels by itself
     mean, std = recipe.pixel_mean, recipe.pixel_std
     labels = torch.as_tensor(train.labels).to(target, torch.int64)
+    targets = labels
+    if recipe.counter_examples:  # as probabilities: every digit is as likely for what is none
+        targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(target)[labels]
     epoch_images = min(recipe.images_per_epoch or len(labels), len(labels))
     steps_per_epoch = math.ceil(epoch_images / recipe.batch_size)
     total_steps = recipe.num_epochs * steps_per_epoch
@@ -103,7 +109,7 @@ def fit(
             with torch.autocast(target.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = network(pixels)
             logits = logits.float()
-            loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
+            loss = F.cross_entropy(logits, targets[batch], label_smoothing=recipe.label_smoothing)
             network.zero_grad()
             (loss * len(batch) if recipe.loss_reduction == "sum" else loss).backward()
             for optimizer in optimizers:
@@ -113,7 +119,7 @@ def fit(
             outputs[done - len(batch) : done] = logits.detach()
             progress.step(done, loss)
 
-        losses = F.cross_entropy(outputs, labels[order], reduction="none")
+        losses = F.cross_entropy(outputs, targets[order], reduction="none")
         if not losses.isfinite().all():
             image = int(losses.isfinite().int().argmin())  # the first, in the order of training
             step = epoch * steps_per_epoch + image // recipe.batch_size + 1
@@ -121,10 +127,11 @@ def fit(
                 f"the loss is no longer a finite number at step {step} of {total_steps}; "
                 f"try a --learning-rate below {recipe.learning_rate}"
             )
+        right = (outputs.argmax(1) == labels[order])[labels[order] != NO_DIGIT]
         record = {
             "epoch": epoch + 1,
             "train_loss": losses.mean().item(),
-            "train_accuracy": (outputs.argmax(1) == labels[order]).float().mean().item(),
+            "train_accuracy": right.float().mean().item(),
             "learning_rate": optimizers[-1].param_groups[0]["lr"],
             "seconds": time.perf_counter() - started,
         }

@@ -88,6 +88,7 @@ def test_changes_are_named_and_typed():
         ("sgd+learning-rate=nan", "got learning_rate nan"),
         ("sgd+momentum=1", "got momentum 1.0"),
         ("sgd+pixel-std=0", "got pixel_std 0.0"),
+        ("sgd+counter-examples=-1", "got counter_examples -1; expected 0 or more"),
         ("sgd+optim=sdg", "unknown optim 'sdg'; did you mean 'sgd'"),
         ("sgd+schedule=cosine", "unknown schedule 'cosine'"),
         ("sgd+flip-probability=2", "got flip_probability 2.0; expected 0 to 1"),

@@ -31,8 +31,11 @@ def assert_same_weights(first, second):
 def test_every_recipe_learns(small, name):
     recipe = find_recipe(name)
     if recipe.num_epochs:
-        few = min(recipe.drawn_images, 100)  # drawing thousands takes longer than the test
-        recipe = dataclasses.replace(recipe, num_epochs=2, drawn_images=few)
+        few = {  # drawing thousands takes longer than the test
+            field: min(getattr(recipe, field), 100)
+            for field in ("drawn_images", "counter_examples")
+        }
+        recipe = dataclasses.replace(recipe, num_epochs=2, **few)
     trained = fit(recipe, small)
     assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
     probabilities = trained.predict(small.test.images)
