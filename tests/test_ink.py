@@ -160,6 +160,30 @@ def test_every_way_of_cutting_is_the_whole_shape():
     assert ink.ways_to_cut(ring()) == [[pytest.approx(ring())]]
 
 
+def test_a_cut_goes_around_what_leans_over():
+    # Two bars that lean, so that no straight line down passes between them.
+    two = np.zeros((40, 60), bool)
+    for row in range(40):
+        two[row, 20 - row // 2 : 30 - row // 2] = two[row, 45 - row // 2 : 55 - row // 2] = True
+    two[0, 20:55] = True  # they touch
+    left, right = ink.ways_to_cut(two)[1]
+    assert left[1:].sum() == right[1:].sum() == 39 * 10
+    assert ndimage.label(left)[1] == ndimage.label(right)[1] == 1
+
+
+def test_a_seam_is_the_cheapest_and_has_no_jumps():
+    rng = np.random.default_rng(0)
+    cost = rng.random((6, 5))
+    seam = ink.find_seam(cost)
+    paths = [p for p in itertools.product(range(5), repeat=6) if np.abs(np.diff(p)).max() <= 1]
+
+    def price(path):
+        return cost[range(6), path].sum() + ink.SLANT * np.abs(np.diff(path)).sum()
+
+    assert price(seam) == pytest.approx(min(map(price, paths)))
+    assert np.abs(np.diff(seam)).max() <= 1
+
+
 @pytest.mark.parametrize("size", [30, 120, 700])
 @pytest.mark.parametrize("pen", [0.02, 0.06, 0.12])
 def test_strokes_come_out_as_wide_as_mnists(size, pen):

@@ -30,6 +30,7 @@ EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
 MAX_TOUCHING = 5  # digits that are looked for in one shape
 THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blob
+SLANT = 0.1  # what a step aside costs a cut; a pixel of ink costs 1
 NARROW, WIDE = 0.3, 1.1  # a digit's width to its height, at least and at most
 
 DIGIT_SIZE = 20  # MNIST's digits fit into this square, centred by mass in one of 28
@@ -410,24 +411,46 @@ def ways_to_cut(shape: np.ndarray) -> list[list[np.ndarray]]:
         A list of ways, each a list of (h, w) bool from left to right; the first is the whole.
     """
     height, width = shape.shape
-    column_ink = shape.sum(axis=0) / height
+    column = np.arange(width)
     ways = [[shape]]
     for parts in range(2, MAX_TOUCHING + 1):
         part_width = width / parts
         if not NARROW * height < part_width < WIDE * height or width < WIDE * height:
             continue
-        cuts = [0]
+        cuts = [np.zeros(height)]
         for k in range(1, parts):
             # Through the least ink, near where the digits would end were they equally wide.
-            away = np.abs(np.arange(width) - k * part_width) / part_width
-            cost = np.where(away < 0.4, column_ink + 0.5 * away**2, np.inf)
-            cuts.append(int(cost.argmin()))
-        column = np.arange(width)
-        edges = [*cuts, width]
+            away = np.abs(column - k * part_width) / part_width
+            cuts.append(find_seam(np.where(away < 0.4, shape + 0.5 * away**2, np.inf)))
+        edges = [edge[:, None] for edge in [*cuts, np.full(height, width)]]
         way = [shape & (column >= a) & (column < b) for a, b in itertools.pairwise(edges)]
         if all(_height(part) >= 0.6 * height for part in way):
             ways.append(way)  # digits that touch are about as tall; less is the foot of a 1
     return ways
+
+
+def find_seam(cost: np.ndarray) -> np.ndarray:
+    """Return the cheapest way down: (h,) columns, one per row, each next to the one above.
+
+    A seam (Avidan and Shamir 2007), found by dynamic programming: slanted and hooked digits have no
+    straight line between them.
+
+    Args:
+        cost: (h, w) float, of standing at each place.
+    """
+    steps = np.array([0, -1, 1])  # where the row above was, from here
+    columns = np.arange(cost.shape[1])
+    total, came = cost[0], []
+    for row in cost[1:]:
+        above = np.pad(total, 1, constant_values=np.inf)
+        ways = np.stack([above[1:-1], above[:-2] + SLANT, above[2:] + SLANT])
+        best = ways.argmin(axis=0)
+        came.append(steps[best])
+        total = row + ways[best, columns]
+    seam = [int(total.argmin())]
+    for step in reversed(came):
+        seam.append(seam[-1] + int(step[seam[-1]]))
+    return np.array(seam[::-1])
 
 
 def _height(shape: np.ndarray) -> int:
