@@ -24,7 +24,7 @@ CORNER_JITTER = 0.025  # standard deviation, of the height
 
 def one(rng: np.random.Generator) -> Strokes:
     """An up-stroke that falls away to the left, or a foot, or both."""
-    angle, length = math.radians(rng.uniform(25, 65)), rng.uniform(0.18, 0.5)
+    angle, length = math.radians(rng.uniform(25, 65)), rng.uniform(0.18, 0.75)
     lean = rng.uniform(-0.12, 0.2)  # how far the top is right of the bottom
     stem = [(lean, 0.0), (0.0, 1.0)]
     flag = [(lean - length * math.cos(angle), length * math.sin(angle)), (lean, 0.0)]
