@@ -36,6 +36,14 @@ def draw_counter_examples(digits: Examples, count: int, seed: int) -> Examples:
     return Examples(images.reshape(-1, 28, 28), np.full(count, NO_DIGIT, np.uint8))
 
 
+def prepare_digits(digits: Examples, count: int, seed: int) -> Examples:
+    """Prepare so many of the digits alike, lest the preparation itself tell what is no digit."""
+    rng = np.random.default_rng([seed, NO_DIGIT])
+    chosen = digits[rng.integers(len(digits), size=count)]
+    images = [to_mnist(image.astype(np.float32) / 255, image > 127) for image in chosen.images]
+    return Examples(np.array(images, np.uint8).reshape(-1, 28, 28), chosen.labels)
+
+
 def _draw(digits: Examples, rng: Rng) -> np.ndarray:
     """Return one, (28, 28) uint8; drawn again where it is a speck, or a bar and so a 1."""
     while True:

@@ -91,6 +91,9 @@ class Recipe:
     counter_examples: Annotated[
         int, "images of no digit, see counterexamples.py, to be unsure of; 0 = off"
     ] = 0
+    prepared_digits: Annotated[
+        int, "training images prepared as the reader does it, added to the training set; 0 = off"
+    ] = 0
     augment: Annotated[Augment, "random changes to the training images"] = Augment()
 
     def __post_init__(self) -> None:
@@ -111,6 +114,7 @@ class Recipe:
             ("pixel_std", "a number above 0", 0 < self.pixel_std < math.inf),
             ("drawn_images", "0 or more", self.drawn_images >= 0),
             ("counter_examples", "0 or more", self.counter_examples >= 0),
+            ("prepared_digits", "0 or more", self.prepared_digits >= 0),
             ("flip_probability", "0 to 1", 0 <= self.augment.flip_probability <= 1),
             ("rotation_degrees", "0 to 180", 0 <= self.augment.rotation_degrees <= 180),
             ("shift_pixels", "0 to 28", 0 <= self.augment.shift_pixels <= 28),
@@ -205,7 +209,8 @@ READER = Recipe(
     schedule="linear",
     loss_reduction="mean",
     drawn_images=6000,
-    counter_examples=6000,
+    counter_examples=4000,
+    prepared_digits=20_000,
     augment=Augment(
         rotation_degrees=15.0,
         shift_pixels=2,

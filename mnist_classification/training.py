@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from .augment import augment
 from .checkpoint import RunDirectory, Trained, file_checksum, load_pretrained
-from .counterexamples import NO_DIGIT, draw_counter_examples
+from .counterexamples import NO_DIGIT, draw_counter_examples, prepare_digits
 from .data import Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
@@ -70,6 +70,8 @@ def fit(
         train += draw_digits(recipe.drawn_images, seed)
     if recipe.counter_examples:
         train += draw_counter_examples(data.train, recipe.counter_examples, seed)
+    if recipe.prepared_digits:
+        train += prepare_digits(data.train, recipe.prepared_digits, seed)
     images = torch.as_tensor(train.images).to(target)  # bytes: each batch becomes pixels by itself
     mean, std = recipe.pixel_mean, recipe.pixel_std
     labels = torch.as_tensor(train.labels).to(target, torch.int64)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from mnist_classification.checkpoint import load_model
+from mnist_classification.cli_options import SHIPPED_MODEL
 from mnist_classification.counterexamples import (
     BAR,
     CHANGES,
@@ -8,6 +10,7 @@ from mnist_classification.counterexamples import (
     PAGE,
     SHAPES,
     draw_counter_examples,
+    prepare_digits,
 )
 from mnist_classification.recipes import find_recipe
 from mnist_classification.training import fit
@@ -28,6 +31,15 @@ def test_counter_examples_follow_the_seed_and_no_two_are_alike(mnist):
     np.testing.assert_array_equal(first.images, again.images)
     both = [image.tobytes() for image in (*first.images, *other.images)]
     assert len(set(both)) >= 0.98 * len(both)  # a rectangle may come twice
+
+
+def test_prepared_digits_are_the_digits_as_the_reader_cuts_them_out(mnist):
+    prepared = prepare_digits(mnist.train, 200, seed=0)
+    assert prepared.images.shape == (200, 28, 28)
+    assert prepared.images.dtype == np.uint8
+    assert len(set(prepared.labels)) == 10
+    trained = load_model(SHIPPED_MODEL)  # trained on MNIST as it is
+    assert (trained.predict(prepared.images).argmax(axis=1) == prepared.labels).mean() > 0.95
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -33,7 +33,7 @@ def test_every_recipe_learns(small, name):
     if recipe.num_epochs:
         few = {  # drawing thousands takes longer than the test
             field: min(getattr(recipe, field), 100)
-            for field in ("drawn_images", "counter_examples")
+            for field in ("drawn_images", "counter_examples", "prepared_digits")
         }
         recipe = dataclasses.replace(recipe, num_epochs=2, **few)
     trained = fit(recipe, small)
