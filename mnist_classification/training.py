@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from .augment import augment
 from .checkpoint import RunDirectory, Trained, file_checksum, load_pretrained
 from .counterexamples import NO_DIGIT, draw_counter_examples, prepare_digits
-from .data import Mnist
+from .data import Examples, Mnist
 from .device import keep_freed_memory, pick_device, pick_precision
 from .errors import RunError
 from .model import Network, build, to_pixels, whiten
@@ -65,13 +65,7 @@ def fit(
         load_pretrained(network, pretrained_weights)
     network.to(target)
 
-    train = data.train
-    if recipe.drawn_images:
-        train += draw_digits(recipe.drawn_images, seed)
-    if recipe.counter_examples:
-        train += draw_counter_examples(data.train, recipe.counter_examples, seed)
-    if recipe.prepared_digits:
-        train += prepare_digits(data.train, recipe.prepared_digits, seed)
+    train = training_set(recipe, data.train, seed)
     images = torch.as_tensor(train.images).to(target)  # bytes: each batch becomes pixels by itself
     mean, std = recipe.pixel_mean, recipe.pixel_std
     labels = torch.as_tensor(train.labels).to(target, torch.int64)
@@ -147,6 +141,18 @@ def fit(
 
     network.eval()
     return trained
+
+
+def training_set(recipe: Recipe, train: Examples, seed: int) -> Examples:
+    """Return what is learned from: MNIST's images, and what the recipe adds to them."""
+    learned = train
+    if recipe.drawn_images:
+        learned += draw_digits(recipe.drawn_images, seed)
+    if recipe.counter_examples:
+        learned += draw_counter_examples(train, recipe.counter_examples, seed)
+    if recipe.prepared_digits:
+        learned += prepare_digits(train, recipe.prepared_digits, seed)
+    return learned
 
 
 def check_seed(seed: int) -> None:
