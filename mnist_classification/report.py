@@ -245,16 +245,8 @@ def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:
 
 def _alexnet_text(rows: Rows) -> str:
     """AlexNet: what can't be measured here, and what can."""
-    short = {row.split("+precision")[0]: row for row in rows}
-    names = [
-        short[name]
-        for name in (
-            "sgd+num-epochs=1",
-            "sgd-alexnet+num-epochs=1",
-            "sgd-alexnet+num-epochs=1+pretrained",
-        )
-        if name in short
-    ]
+    base = [row for row in rows if row.split("+precision")[0] == "sgd+num-epochs=1"]
+    names = base + [row for row, results in rows.items() if results[0].recipe.network == "alexnet"]
     pretrained = any("+pretrained" in name for name in names)
     text = "**AlexNet**" + ("" if pretrained else ", pretrained: not measured, weights unavailable")
     if len(names) < 2:
