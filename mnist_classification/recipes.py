@@ -256,6 +256,9 @@ TWO_EPOCHS = replace(
     learning_rate=0.02,
     filter_learning_rate=0.0,
 )
+THREE_EPOCHS = replace(
+    TWO_EPOCHS, "three-epochs", num_epochs=3, images_per_epoch=40_000, shift_pixels=1
+)
 EIGHT_EPOCHS = replace(
     TWO_EPOCHS,
     "eight-epochs",
@@ -269,7 +272,7 @@ EIGHT_EPOCHS = replace(
     scale_share=0.1,
     shift_pixels=1,
 )
-FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, EIGHT_EPOCHS]
+FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, THREE_EPOCHS, EIGHT_EPOCHS]
 
 # Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
 NEW_IDEAS: list[Recipe] = []
