@@ -271,9 +271,10 @@ def experiment(
     from .device import count_cores, pick_device, pick_precision
     from .experiments import EXPERIMENTS, TIMED, Options, Run, run_experiment
 
-    if name in TIMED:
-        workers, threads = workers or 1, threads or count_cores()
-    threads = 1 if threads is None else threads
+    if name in TIMED and workers is None:
+        workers = 1
+    if threads is None:
+        threads = count_cores() if name in TIMED else 1
     if threads < 1 or (workers is not None and workers < 1):
         raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
     precision = pick_precision(precision, pick_device(device))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's: drives singular values to about 1 in a few
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Jordan: singular values come to about 1
 
 
 class Muon(torch.optim.Optimizer):
