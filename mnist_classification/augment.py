@@ -8,6 +8,7 @@ from. Then what the pen, the paper and the camera do to it.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -42,11 +43,13 @@ def augment(
         return torch.randn(*shape, generator=generator).to(pixels.device, non_blocking=True)
 
     number = len(pixels)
-    mirror, turn, *shift = draw(4, number)
+    mirror, turn, *moves = draw(4, number)
     mirror = torch.where(mirror < settings.flip_probability, -1.0, 1.0)
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely
-    right, down = ((step * (2 * reach + 1)).floor() - reach for step in shift)
+    right, down = ((step * (2 * reach + 1)).floor() - reach for step in moves)
+    if settings == Augment(shift_pixels=reach):
+        return shift(pixels, right.long(), down.long(), reach, paper=paper)
     shape: dict[str, Tensor] = {}  # drawn only if asked for: recipes without keep their numbers
     if settings.scale_share or settings.shear:
         wider, taller, slant = 2 * draw(3, number) - 1
@@ -74,6 +77,20 @@ def augment(
         amount = settings.noise_share * ink * draw(number, 1, 1, 1)
         pixels = pixels + amount * draw_normal(*pixels.shape)
     return pixels
+
+
+def shift(pixels: Tensor, right: Tensor, down: Tensor, reach: int, *, paper: float) -> Tensor:
+    """Move each image by whole pixels, as `affine` does, in a fraction of its time.
+
+    Args:
+        pixels: (N, 1, H, W).
+        right, down: (N,) int64, -reach to reach.
+        paper: the value of what comes in from outside.
+    """
+    framed = F.pad(pixels, [reach] * 4, value=paper)
+    windows = framed.unfold(2, pixels.shape[2], 1).unfold(3, pixels.shape[3], 1)
+    images = torch.arange(len(pixels), device=pixels.device)
+    return windows[images, :, reach - down, reach - right]
 
 
 def affine(
@@ -133,15 +150,22 @@ def change_strokes(pixels: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
         kind: (N,) int64.
         strength: (N,), 0 leaves the image and 1 is a full step of one pixel.
     """
-    thick = F.max_pool2d(pixels, 3, stride=1, padding=1)
-    thin = -F.max_pool2d(-pixels, 3, stride=1, padding=1)
-    blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    framed = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
+    thick = _join_neighbours(framed, torch.maximum)
+    thin = _join_neighbours(framed, torch.minimum)
+    blurred = _join_neighbours(framed, torch.add) / 9
     changed = torch.stack([thick, thin, blurred])[
         kind, torch.arange(len(pixels), device=pixels.device)
     ]
     # A whole step of thinning would wipe out the thin strokes that are to be learned.
     strength = torch.where(kind == 1, strength / 2, strength)
     return torch.lerp(pixels, changed, strength.view(-1, 1, 1, 1))
+
+
+def _join_neighbours(framed: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Join each pixel with its eight neighbours; several times as fast as PyTorch's pooling."""
+    rows = join(join(framed[:, :, :-2], framed[:, :, 1:-1]), framed[:, :, 2:])
+    return join(join(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
 
 
 def cut(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mnist_classification.augment import affine, augment, change_strokes, cut
+from mnist_classification.augment import affine, augment, change_strokes, cut, shift
 from mnist_classification.recipes import RECIPES, Augment
 
 
@@ -72,6 +72,16 @@ def test_shifts_reach_every_whole_pixel_equally_often():
     torch.testing.assert_close(out.amax(dim=(1, 2, 3)), torch.ones(5000), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("paper", [0.0, -1.0])
+def test_shifts_alone_move_as_scipy_does(pixels, paper):
+    rng = np.random.default_rng(0)
+    right, down = torch.tensor(rng.integers(-3, 4, (2, len(pixels))))
+    moved = shift(pixels, right, down, 3, paper=paper)
+    for image, out, x, y in zip(pixels, moved, right.tolist(), down.tolist(), strict=True):
+        slow = ndimage.shift(image[0].numpy(), (y, x), order=0, mode="constant", cval=paper)
+        np.testing.assert_array_equal(out[0], slow)
+
+
 def test_rotations_fill_their_range_and_differ_by_image():
     bar = torch.zeros(500, 1, 28, 28)
     bar[:, :, 4:24, 13:15] = 1.0
@@ -135,6 +145,12 @@ def test_strokes_grow_shrink_or_blur(pixels):
         out = change_strokes(pixels, torch.full((n,), kind), torch.ones(n))
         assert torch.equal(out >= pixels, torch.ones_like(out, dtype=torch.bool)) == grows
         assert torch.equal(out <= pixels, torch.ones_like(out, dtype=torch.bool)) != grows
+    thick = change_strokes(pixels, torch.zeros(n).long(), torch.ones(n))
+    thin = change_strokes(pixels, torch.ones(n).long(), torch.ones(n))
+    image = pixels[0, 0].numpy()
+    eroded = ndimage.grey_erosion(image, 3, mode="nearest")  # half a step of it, see there
+    np.testing.assert_allclose(thick[0, 0], ndimage.grey_dilation(image, 3, mode="nearest"))
+    np.testing.assert_allclose(thin[0, 0], (image + eroded) / 2, atol=1e-6)
     blurred = change_strokes(pixels, torch.full((n,), 2), torch.ones(n))
     slow = ndimage.uniform_filter(pixels[0, 0].numpy(), 3, mode="nearest")
     np.testing.assert_allclose(blurred[0, 0], slow, atol=1e-5)
