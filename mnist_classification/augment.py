@@ -4,7 +4,8 @@
 
 First where the ink is: one map for all that moves it, as in spatial transformer networks (Jaderberg
 et al. 2015), so that each output pixel is read, bilinearly, from where the map says that it came
-from. Then what the pen, the paper and the camera do to it.
+from; shifts alone, by whole pixels, are copied, which is faster. Then what the pen, the paper and
+the camera do to it.
 """
 
 import math
@@ -48,7 +49,7 @@ def augment(
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely
     right, down = ((step * (2 * reach + 1)).floor() - reach for step in moves)
-    if settings == Augment(shift_pixels=reach):
+    if settings == Augment(shift_pixels=reach):  # whole pixels alone need no interpolation
         return shift(pixels, right.long(), down.long(), reach, paper=paper)
     shape: dict[str, Tensor] = {}  # drawn only if asked for: recipes without keep their numbers
     if settings.scale_share or settings.shear:
