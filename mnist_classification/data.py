@@ -40,20 +40,19 @@ class Examples:
     Attributes:
         images: (N, 28, 28) uint8, 0 is paper and 255 is ink.
         labels: (N,) uint8, 0 to 9.
+        targets: (N, 10) float32, probabilities to learn in place of the labels; None for none.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __add__(self, other: "Examples") -> "Examples":
-        images = np.concatenate([self.images, other.images])
-        return Examples(images, np.concatenate([self.labels, other.labels]))
-
     def __getitem__(self, chosen: np.ndarray | slice) -> "Examples":
-        return Examples(self.images[chosen], self.labels[chosen])
+        targets = None if self.targets is None else self.targets[chosen]
+        return Examples(self.images[chosen], self.labels[chosen], targets)
 
 
 def fingerprint(sha256: dict[str, str]) -> str:

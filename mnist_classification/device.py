@@ -8,6 +8,8 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -48,6 +50,19 @@ def pick_precision(name: str, device: torch.device) -> str:
     # Without these instructions bfloat16 is emulated, several times slower than float32.
     features = torch.cpu.get_capabilities()
     return "bfloat16" if features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Have the same seed give the same bits in what is within, and leave the caller's state alone.
+
+    That is PyTorch's global generators, which dropout draws from, and cuDNN's choice of kernels.
+    TF32 is off, so that float32 means float32 on a GPU too.
+    """
+    devices = [device] if device.type == "cuda" else []
+    kernels = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
+    with torch.random.fork_rng(devices), kernels:
+        yield
 
 
 def use_threads(threads: int | None) -> None:

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import alexnet
 from .errors import RecipeError, unknown
+from .whitening import MaxPool
 
 
 class Network(nn.Module):
@@ -32,6 +34,17 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits, (N, 10), of pixels, (N, 1, 28, 28)."""
         return self.head(self.features(pixels))
+
+
+def block(
+    inputs: int, outputs: int, *between: nn.Module, size: int = 3, padding: int = 0
+) -> list[nn.Module]:
+    """Return a convolution, what stands between it and its ReLU, and the ReLU.
+
+    Pooling stands before the ReLU: the maximum commutes with a rising function, so outputs and
+    gradients are the same as after it, on a quarter of the elements.
+    """
+    return [nn.Conv2d(inputs, outputs, size, padding=padding), *between, nn.ReLU()]
 
 
 def lenet() -> Network:
@@ -53,21 +66,12 @@ def lenet() -> Network:
 
 
 def deeper_cnn() -> Network:
-    """Three 3×3 convolutions and a hidden layer of 100: 159,254 parameters.
-
-    Pooling stands before ReLU where the original has it after: the maximum commutes with a
-    rising function, so outputs and gradients are the same, on a quarter of the elements.
-    """
+    """Three 3×3 convolutions and a hidden layer of 100: 159,254 parameters."""
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 32, 3),  # 28 → 26
-            nn.MaxPool2d(2),  # 26 → 13
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3),  # 13 → 11
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3),  # 11 → 9
-            nn.MaxPool2d(2),  # 9 → 4
-            nn.ReLU(),
+            *block(1, 32, nn.MaxPool2d(2)),  # 28 → 26 → 13
+            *block(32, 64),  # 13 → 11
+            *block(64, 64, nn.MaxPool2d(2)),  # 11 → 9 → 4
             nn.Flatten(),
             nn.Linear(64 * 4 * 4, 100),
         ),
@@ -79,17 +83,9 @@ def deeper_cnn_batch_norm() -> Network:
     """The deeper CNN with batch normalization after each convolution: 159,574 parameters."""
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 32, 3),  # 28 → 26
-            nn.BatchNorm2d(32),
-            nn.MaxPool2d(2),  # 26 → 13
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3),  # 13 → 11
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3),  # 11 → 9
-            nn.BatchNorm2d(64),
-            nn.MaxPool2d(2),  # 9 → 4
-            nn.ReLU(),
+            *block(1, 32, nn.BatchNorm2d(32), nn.MaxPool2d(2)),  # 28 → 26 → 13
+            *block(32, 64, nn.BatchNorm2d(64)),  # 13 → 11
+            *block(64, 64, nn.BatchNorm2d(64), nn.MaxPool2d(2)),  # 11 → 9 → 4
             nn.Flatten(),
             nn.Linear(64 * 4 * 4, 100),
         ),
@@ -101,18 +97,11 @@ def even_deeper_cnn() -> Network:
     """The deeper CNN with two more convolutions of 128 channels: 483,094 parameters."""
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 32, 3),  # 28 → 26
-            nn.MaxPool2d(2),  # 26 → 13
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3),  # 13 → 11
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3),  # 11 → 9
-            nn.MaxPool2d(2),  # 9 → 4
-            nn.ReLU(),
-            nn.Conv2d(64, 128, 3, padding=1),  # 4 → 4
-            nn.ReLU(),
-            nn.Conv2d(128, 128, 3, padding=1),  # 4 → 4
-            nn.ReLU(),
+            *block(1, 32, nn.MaxPool2d(2)),  # 28 → 26 → 13
+            *block(32, 64),  # 13 → 11
+            *block(64, 64, nn.MaxPool2d(2)),  # 11 → 9 → 4
+            *block(64, 128, padding=1),  # 4 → 4
+            *block(128, 128, padding=1),  # 4 → 4
             nn.Flatten(),
             nn.Linear(128 * 4 * 4, 100),
         ),
@@ -127,54 +116,26 @@ def reader_cnn() -> Network:
     """
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 32, 3),  # 28 → 26
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3),  # 26 → 24
-            nn.MaxPool2d(2),  # 24 → 12
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3),  # 12 → 10
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3),  # 10 → 8
-            nn.MaxPool2d(2),  # 8 → 4
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.Conv2d(64, 128, 3),  # 4 → 2
-            nn.BatchNorm2d(128),
-            nn.ReLU(),
+            *block(1, 32, nn.BatchNorm2d(32)),  # 28 → 26
+            *block(32, 32, nn.MaxPool2d(2), nn.BatchNorm2d(32)),  # 26 → 24 → 12
+            *block(32, 64, nn.BatchNorm2d(64)),  # 12 → 10
+            *block(64, 64, nn.MaxPool2d(2), nn.BatchNorm2d(64)),  # 10 → 8 → 4
+            *block(64, 128, nn.BatchNorm2d(128)),  # 4 → 2
             nn.Flatten(),
         ),
         head=nn.Sequential(nn.Linear(128 * 2 * 2, 10)),
     )
 
 
-class MaxPool(nn.Module):
-    """2×2 maximum of layers that are not learned, on even sides: 2.4 times as fast as PyTorch's.
-
-    That one also keeps where each maximum was, for the gradient; this one's gradient is slow.
-    """
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the maxima, (N, C, H / 2, W / 2), of (N, C, H, W)."""
-        rows = torch.maximum(pixels[:, :, 0::2], pixels[:, :, 1::2])
-        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
-
-
 def whitened_cnn() -> Network:
     """For the fastest recipes, a frozen first layer and one that is learned: 215,914 parameters.
 
-    What it learns with in a second: no gradient has to pass the largest layer, see `whiten`.
+    What it learns with in a second: no gradient has to pass the largest layer, see whitening.py.
     """
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 16, 5),  # 28 → 24, frozen
-            MaxPool(),  # 24 → 12
-            nn.ReLU(),
-            nn.Conv2d(16, 64, 3),  # 12 → 10
-            nn.MaxPool2d(2),  # 10 → 5
-            nn.ReLU(),
+            *block(1, 16, MaxPool(), size=5),  # 28 → 24 → 12, frozen
+            *block(16, 64, nn.MaxPool2d(2)),  # 12 → 10 → 5
             nn.Flatten(),
             nn.Linear(64 * 5 * 5, 128),
         ),
@@ -182,90 +143,27 @@ def whitened_cnn() -> Network:
     )
 
 
-def whitened_batch_norm_cnn() -> Network:
+def whitened_batch_norm_cnn(first: int = 48, second: int = 64, third: int = 64) -> Network:
     """For some seconds: three layers with batch normalization on the frozen one: 74,938 parameters.
 
     Padding nowhere, no hidden layer: what is small is also quick.
     """
-    return _whitened_batch_norm(48, 64, 64)
-
-
-def wider_whitened_cnn() -> Network:
-    """For half a minute: the same with more channels: 126,122 parameters."""
-    return _whitened_batch_norm(64, 64, 128)
-
-
-def _whitened_batch_norm(first: int, second: int, third: int) -> Network:
     return Network(
         features=nn.Sequential(
-            nn.Conv2d(1, 16, 5),  # 28 → 24, frozen
-            MaxPool(),  # 24 → 12
-            nn.ReLU(),
-            nn.Conv2d(16, first, 3),  # 12 → 10
-            nn.BatchNorm2d(first),
-            nn.ReLU(),
-            nn.Conv2d(first, second, 3),  # 10 → 8
-            nn.MaxPool2d(2),  # 8 → 4
-            nn.BatchNorm2d(second),
-            nn.ReLU(),
-            nn.Conv2d(second, third, 3),  # 4 → 2
-            nn.BatchNorm2d(third),
-            nn.ReLU(),
+            *block(1, 16, MaxPool(), size=5),  # 28 → 24 → 12, frozen
+            *block(16, first, nn.BatchNorm2d(first)),  # 12 → 10
+            *block(first, second, nn.MaxPool2d(2), nn.BatchNorm2d(second)),  # 10 → 8 → 4
+            *block(second, third, nn.BatchNorm2d(third)),  # 4 → 2
             nn.Flatten(),
         ),
         head=nn.Sequential(nn.Linear(third * 2 * 2, 10)),
     )
 
 
-class Enlarge(nn.Module):
-    """Make (N, 3, 64, 64) of (N, 1, 28, 28): small, yet AlexNet's strides leave a pixel."""
+def wider_whitened_cnn() -> Network:
+    """For half a minute: the same with more channels: 126,122 parameters."""
+    return whitened_batch_norm_cnn(64, 64, 128)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Resize bilinearly and give all three colour channels the same grey."""
-        large = nn.functional.interpolate(pixels, size=(64, 64), mode="bilinear")
-        return large.expand(-1, 3, -1, -1)
-
-
-def alexnet() -> Network:
-    """AlexNet with ten outputs: 57,044,810 parameters.
-
-    Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), the
-    version that torchvision publishes ImageNet weights for.
-    """
-    return Network(
-        features=nn.Sequential(
-            Enlarge(),  # 28 → 64
-            nn.Conv2d(3, 64, 11, stride=4, padding=2),  # 64 → 15
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 15 → 7
-            nn.Conv2d(64, 192, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 7 → 3
-            nn.Conv2d(192, 384, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(384, 256, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(256, 256, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 3 → 1
-            nn.AdaptiveAvgPool2d(6),  # 1 → 6, copies: the weights want 224-pixel images' size
-            nn.Flatten(),
-            nn.Dropout(),
-            nn.Linear(256 * 6 * 6, 4096),
-            nn.ReLU(),
-            nn.Dropout(),
-            nn.Linear(4096, 4096),
-        ),
-        head=nn.Sequential(nn.ReLU(), nn.Linear(4096, 10)),
-    )
-
-
-# The names of AlexNet's layers in torchvision's weights, in order; the last, for ImageNet's
-# thousand classes, is ours to learn.
-TORCHVISION_ALEXNET = (
-    *("features.0", "features.3", "features.6", "features.8", "features.10"),
-    *("classifier.1", "classifier.4"),
-)
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "lenet": lenet,
@@ -276,7 +174,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "whitened-cnn": whitened_cnn,
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": wider_whitened_cnn,
-    "alexnet": alexnet,
+    "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 
 
@@ -299,52 +197,7 @@ def build(name: str, generator: torch.Generator) -> Network:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def whiten(network: Network, pixels: Tensor, flat: float = 0.1) -> None:
-    """Give the first convolution filters that tell patches apart best, and freeze it.
-
-    Half of the filters are the patches' leading principal components, divided by how much each
-    varies; the others are the same with the opposite sign, so that ReLU loses nothing. As in
-    airbench (Jordan 2024); a layer that is not learned costs a third.
-
-    Args:
-        pixels: (N, 1, 28, 28), some hundred training images.
-        flat: variance that is added to each component's, which keeps rare ones from being noise.
-    """
-    layer = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    patches = nn.functional.unfold(pixels, layer.kernel_size).transpose(1, 2).flatten(0, 1)
-    variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
-    filters = (components / (variances + flat).sqrt()).flip(1).T  # the largest first
-    filters = filters[: (layer.out_channels + 1) // 2]
-    filters = torch.cat([filters, -filters])[: layer.out_channels]
-    layer.weight.data.copy_(filters.view_as(layer.weight))
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    layer.requires_grad_(False)
-
-
 def to_pixels(images: Tensor | np.ndarray, mean: float, std: float) -> Tensor:
     """Turn (N, 28, 28) uint8 images into normalised pixels, (N, 1, 28, 28) float32."""
     pixels = torch.as_tensor(images).unsqueeze(1).float()
     return pixels.sub_(255 * mean).mul_(1 / (255 * std))
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module, pixels: Tensor, batch_size: int = 500, unsure_margin: float = 0.0
-) -> Tensor:
-    """Return the network's output for all pixels, in evaluation mode, batch by batch.
-
-    Args:
-        unsure_margin: where the two largest outputs are nearer than this, the output is the mean
-            over the image and the same moved by a pixel to each of the four sides.
-    """
-    network.eval()
-    outputs = torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
-    if unsure_margin:
-        first, second = outputs.topk(2).values.unbind(1)
-        unsure = first - second < unsure_margin
-        moves = [(0, 2), (1, 2), (-1, 2), (1, 3), (-1, 3)]  # the border is paper, so it may wrap
-        views = torch.cat([pixels[unsure].roll(step, axis) for step, axis in moves])
-        seen = predict(network, views, batch_size).view(len(moves), -1, outputs.shape[1])
-        outputs[unsure] = seen.mean(dim=0)
-    return outputs

@@ -1,5 +1,6 @@
-"""What PyTorch lacks: Muon for the filters of convolutions.
+"""The optimizers of a recipe, with Muon for the filters of convolutions, which PyTorch lacks.
 
+    optimizers = build_optimizers(recipe, network)
     optimizer = Muon([layer.weight for layer in convolutions], lr=0.07, momentum=0.85)
 
 Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; that filters keep
@@ -10,9 +11,32 @@ torch.optim.Muon takes matrices only.
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .recipes import Recipe
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Jordan: singular values come to about 1
+
+
+def build_optimizers(recipe: Recipe, network: nn.Module) -> list[torch.optim.Optimizer]:
+    """Return what changes the parameters; fused, so that a step is one call for all of them."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizers: list[torch.optim.Optimizer] = []
+    if recipe.filter_learning_rate:
+        filters = [parameter for parameter in learned if parameter.ndim == 4]
+        learned = [parameter for parameter in learned if parameter.ndim != 4]
+        optimizers.append(Muon(filters, recipe.filter_learning_rate, recipe.momentum))
+    if recipe.optim == "adam":
+        betas = recipe.momentum, recipe.adam_beta2
+        optimizers.append(torch.optim.Adam(learned, recipe.learning_rate, betas, fused=True))
+    else:
+        optimizers.append(
+            torch.optim.SGD(learned, recipe.learning_rate, recipe.momentum, fused=True)
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
 
 
 class Muon(torch.optim.Optimizer):

@@ -20,14 +20,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor, nn
 
-from .augment import augment
-from .checkpoint import Trained
-from .data import Examples
+from ..augment import augment
+from ..data import Examples
+from ..errors import PlotError
+from ..model import to_pixels
+from ..recipes import Recipe
+from ..study.statistics import prediction_interval, summarize
+from ..trained import Trained, predict
 from .embedding import NEIGHBOURS, Embedding
-from .errors import PlotError
-from .evaluation import prediction_interval, summarize
-from .model import predict, to_pixels
-from .recipes import Recipe
 
 WIDTH = 8.0  # inches
 

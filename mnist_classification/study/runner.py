@@ -24,14 +24,14 @@ from rich.live import Live
 from rich.table import Table
 from torch import Tensor
 
-from .checkpoint import Trained, file_checksum
-from .data import Examples, Mnist, load_mnist
-from .device import count_cores, environment, pick_device, pick_precision, use_threads
-from .errors import MnistError, ResultError
-from .files import make_folder, remove_leftovers, write_atomically
-from .recipes import FAILED_IDEAS, FRONTIER, LADDER, Recipe, find_recipe
+from ..data import Examples, Mnist, load_mnist
+from ..device import count_cores, environment, pick_device, pick_precision, use_threads
+from ..errors import MnistError, ResultError
+from ..files import make_folder, remove_leftovers, write_atomically
+from ..recipes import FAILED_IDEAS, FRONTIER, LADDER, Recipe, find_recipe
+from ..trained import Trained, file_checksum
+from ..training import fit
 from .results import Result, load_result, row_name, save_result
-from .training import fit
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from .data import Examples
-from .reader.ink import EIGHT, to_mnist
+from ..data import Examples
+from ..reader.ink import EIGHT, to_mnist
 
 NO_DIGIT = 10  # the label of what is none
 PAGE = 56  # pixels of the page that a shape is drawn on

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from .augment import augment
-from .checkpoint import Trained
-from .data import Examples
-from .errors import ModelError
-from .model import predict, to_pixels
-from .reader.classifier import softmax
+from ..augment import augment
+from ..data import Examples
+from ..errors import ModelError
+from ..model import to_pixels
+from ..reader.classifier import softmax
+from ..trained import Trained, predict
 
 RIGHT_IF_SURE = 0.995
 

@@ -19,9 +19,9 @@ from openTSNE import TSNE
 from scipy.spatial import cKDTree
 from sklearn.metrics import silhouette_score
 
-from .checkpoint import Trained
-from .errors import PlotError
-from .model import build, predict, to_pixels
+from ..errors import PlotError
+from ..model import build, to_pixels
+from ..trained import Trained, predict
 
 NEIGHBOURS = 10  # that vote on an image's digit
 # openTSNE's defaults: steps with exaggerated attraction, which gather clusters, and steps without.

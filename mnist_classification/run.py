@@ -1,176 +1,30 @@
-"""Trained networks on disk: models, and the states that an interrupted run resumes from.
+"""One run's directory: its lock, its checkpoints and what it resumes from.
 
-    trained.save("runs/mine")
-    trained = load_model("runs/mine")
+    with RunDirectory("runs/mine", identity, resume=True) as run:
+        trained = fit(recipe, data, run=run)
+        run.finish(trained, card)
 
-A model is a directory with model.safetensors and config.json. A run's directory also holds
-metrics.jsonl and, until it is finished, its newest two checkpoints. No pickle is read or written.
+It holds metrics.jsonl and, until the run is finished, its newest two checkpoints; then the model.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import filelock
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from .errors import ModelError, RecipeError, RunError
+from .errors import ModelError, RunError
 from .files import make_folder, remove_leftovers, write_atomically
-from .model import TORCHVISION_ALEXNET, Network, build, predict, to_pixels
-from .recipes import Recipe, recipe_from_dict
+from .trained import Trained
 
 log = logging.getLogger(__name__)
-
-VERSION = 1  # of the model format; a change that old files can't follow raises it
-
-
-@dataclass
-class Trained:
-    """A network with how it came to be.
-
-    Attributes:
-        network: in evaluation mode.
-        recipe, seed, precision, data: what it was trained with; `data` is `Mnist.fingerprint`.
-        history: one record per epoch, as in metrics.jsonl.
-        test_accuracy: 0 to 1, once it is measured.
-        holdout: how many training images it was not trained on.
-        pretrained_weights: SHA-256 of the file that it started from, if any.
-    """
-
-    network: Network
-    recipe: Recipe
-    seed: int
-    precision: str
-    data: str
-    history: list[dict[str, Any]] = field(default_factory=list)
-    test_accuracy: float | None = None
-    holdout: int = 0
-    pretrained_weights: str | None = None
-
-    def predict(self, images: np.ndarray, precision: str = "float32") -> np.ndarray:
-        """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
-        device = next(self.network.parameters()).device
-        pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
-        return logits.softmax(dim=1).cpu().numpy()
-
-    def save(self, directory: str | Path) -> None:
-        """Write model.safetensors, then config.json, which holds the checksum of the first."""
-        directory = Path(directory)
-        make_folder(directory)
-        # Contiguous, so that the file doesn't depend on the memory layout of this machine.
-        weights = {name: t.contiguous().cpu() for name, t in self.network.state_dict().items()}
-        content = safetensors.torch.save(weights)
-        config = {
-            "version": VERSION,
-            "recipe": asdict(self.recipe),
-            "seed": self.seed,
-            "precision": self.precision,
-            "data": self.data,
-            "holdout": self.holdout,
-            "pretrained_weights": self.pretrained_weights,
-            "test_accuracy": self.test_accuracy,
-            "history": self.history,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        write_atomically(directory / "model.safetensors", content)
-        write_atomically(directory / "config.json", json.dumps(config, indent=1) + "\n")
-
-
-def load_model(directory: str | Path) -> Trained:
-    """Rebuild a trained network from its directory.
-
-    Raises:
-        ModelError: there is no model, it is damaged, or it is not one of ours.
-    """
-    directory = Path(directory)
-    try:
-        config = json.loads((directory / "config.json").read_text())
-        content = (directory / "model.safetensors").read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"{directory}: no model here ({error.strerror}: {Path(error.filename).name}); "
-            f"expected a directory that `mnist train` wrote"
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"{directory / 'config.json'}: not JSON: {error}; train again") from None
-    try:
-        if config["version"] != VERSION:
-            raise ModelError(
-                f"{directory}: model of version {config['version']}; expected {VERSION}"
-            )
-        if hashlib.sha256(content).hexdigest() != config["sha256"]:
-            raise ModelError(
-                f"{directory / 'model.safetensors'}: the SHA-256 is not the one in config.json; "
-                f"the file is damaged or from another model; train or copy it again"
-            )
-        recipe = recipe_from_dict(config["recipe"])
-        network = build(recipe.network, torch.Generator())
-        network.load_state_dict(safetensors.torch.load(content))
-        kept = ("seed", "precision", "data", "history", "test_accuracy")
-        optional = {k: config[k] for k in ("holdout", "pretrained_weights") if k in config}
-        return Trained(network.eval(), recipe, **{k: config[k] for k in kept}, **optional)
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        RecipeError,
-        SafetensorError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{directory}: not a model of ours: {reason}") from None
-
-
-def load_pretrained(network: nn.Module, path: Path) -> None:
-    """Put ImageNet's weights into AlexNet, all but the last layer's.
-
-    Args:
-        path: a safetensors file with torchvision's key names.
-
-    Raises:
-        ModelError: the network is not AlexNet, or the file is not its weights.
-    """
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    if len(layers) != len(TORCHVISION_ALEXNET) + 1:
-        raise ModelError("got pretrained weights for another network; expected alexnet")
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors: {error}") from None
-    for layer, name in zip(layers, TORCHVISION_ALEXNET, strict=False):
-        for kind in ("weight", "bias"):
-            ours, theirs = getattr(layer, kind), tensors.get(f"{name}.{kind}")
-            if theirs is None or theirs.shape != ours.shape:
-                found = "nothing" if theirs is None else tuple(theirs.shape)
-                raise ModelError(
-                    f"{path}: got {found} for {name}.{kind}; expected {tuple(ours.shape)}, the "
-                    f"AlexNet weights of torchvision"
-                )
-            ours.data.copy_(theirs)
-
-
-def file_checksum(path: Path | None) -> str | None:
-    """Return the file's SHA-256; None for no file.
-
-    Raises:
-        ModelError: it can't be read.
-    """
-    if path is None:
-        return None
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
 
 
 class RunDirectory:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .cli_options import DataDir, Holdout, Json
-from .errors import ModelError, PictureError, unknown
-from .progress import track_if_long
+from ..errors import ModelError, PictureError, unknown
+from ..options import DataDir, Holdout, Json
+from ..progress import track_if_long
 
 if TYPE_CHECKING:  # imports that would slow --help down
-    from .reader.reader import Reader, Reading
+    from ..reader.reader import Reader, Reading
 
 SHIPPED_READER = Path(__file__).parent / "models" / "reader"
 STANDARD_INPUT = "-"
@@ -89,9 +89,9 @@ def export(
     onnx:
         The file to write.
     """
-    from .checkpoint import load_model
-    from .data import load_mnist
-    from .export import export_onnx, write_calibration
+    from ..data import load_mnist
+    from ..export import export_onnx, write_calibration
+    from ..trained import load_model
 
     trained = load_model(model)
     data = load_mnist(data_dir, holdout=holdout if calibrate else 0)
@@ -108,13 +108,13 @@ def export(
 
 def _load_reader(model: Path) -> "Reader":
     """Return a reader with an ONNX model, or with one that `mnist train` wrote."""
-    from .reader.reader import Reader
+    from ..reader.reader import Reader
 
     if model.is_file() or (model / "model.onnx").exists():
         return Reader(model)
     if not model.is_dir():
         raise ModelError(f"{model}: no model here; expected a directory or an ONNX file")
-    from .checkpoint import load_model
+    from ..trained import load_model
 
     return Reader(classifier=load_model(model))
 
@@ -126,7 +126,7 @@ def _expand(picture: Path) -> Iterator[str]:
             raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
         yield str(picture)
         return
-    from .reader.picture import is_picture_name
+    from ..reader.picture import is_picture_name
 
     found = sorted(str(path) for path in picture.rglob("*") if is_picture_name(path))
     if not found:
@@ -136,7 +136,7 @@ def _expand(picture: Path) -> Iterator[str]:
 
 def _contents(names: list[str], step: Callable[[], None]) -> Iterator[bytes | str]:
     """Yield what is to be read; a step is done when the next is asked for."""
-    from .reader.picture import MAX_BYTES
+    from ..reader.picture import MAX_BYTES
 
     for name in names:
         # A byte more than is allowed, and no more: what comes in may never end.
@@ -150,11 +150,11 @@ def _explain(
     """Read one picture, and write what each stage made of it."""
     import io
 
-    from .files import write_atomically
-    from .reader.explain import draw_stages
-    from .reader.ink import find_ink
-    from .reader.picture import load_pixels
-    from .reader.reader import Reading, cut_out
+    from ..files import write_atomically
+    from ..reader.explain import draw_stages
+    from ..reader.ink import find_ink
+    from ..reader.picture import load_pixels
+    from ..reader.reader import Reading, cut_out
 
     for content in contents:
         try:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from .cli_options import SHIPPED_MODEL, DataDir
-from .errors import PlotError
-from .recipes import LADDER, Augment, find_recipe
+from ..errors import PlotError
+from ..options import SHIPPED_MODEL, DataDir
+from ..recipes import LADDER, Augment, find_recipe
 
 if TYPE_CHECKING:  # imports that would slow --help down
     from matplotlib.figure import Figure
 
-    from .checkpoint import Trained
-    from .data import Mnist
+    from ..data import Mnist
+    from ..trained import Trained
 
 visualize = App(
     name="visualize",
@@ -55,6 +55,8 @@ def tsne(
     interactive:
         Also write one HTML file; pointing at a dot shows its image.
     """
+    from ..files import make_folder, write_atomically
+    from ..progress import track
     from .embedding import (
         REPORTS,
         check_perplexity,
@@ -63,10 +65,8 @@ def tsne(
         raw_pixels,
         untrained,
     )
-    from .files import make_folder, write_atomically
-    from .interactive import tsne_page
+    from .page import tsne_page
     from .plots import describe, plot_tsne
-    from .progress import track
 
     check_perplexity(num_samples, perplexity)
     trained, data = _load(model, data_dir)
@@ -114,9 +114,9 @@ def curves(
 
     Example: mnist visualize curves results/ladder
     """
-    from .data import load_mnist
+    from ..data import load_mnist
+    from ..study.results import load_histories
     from .plots import plot_curves
-    from .results import load_histories
 
     data = load_mnist(data_dir)
     runs: dict[str, list[Any]] = {}
@@ -134,7 +134,7 @@ def confusion(
 
     Example: mnist visualize confusion runs/decay-seed0
     """
-    from .evaluation import evaluate
+    from ..study.statistics import evaluate
     from .plots import plot_confusion
 
     trained, data = _load(model, data_dir)
@@ -160,8 +160,8 @@ def mistakes(
     count:
         Images to show at most.
     """
-    from .data import SHA256
-    from .evaluation import DISPUTED
+    from ..data import SHA256
+    from ..study.statistics import DISPUTED
     from .plots import plot_mistakes
 
     if count < 1:
@@ -224,7 +224,7 @@ def augmentations(
             f"try {chosen.name}+shift-pixels=2"
         )
 
-    from .data import load_mnist
+    from ..data import load_mnist
     from .plots import plot_augmentations
 
     images = load_mnist(data_dir).train.images[:6]
@@ -245,10 +245,10 @@ def ladder(
 
     Example: mnist visualize ladder results/ladder
     """
-    from .data import load_mnist
+    from ..data import load_mnist
+    from ..study.results import load_results
+    from ..study.tables import ORIGINAL
     from .plots import plot_ladder
-    from .report import ORIGINAL
-    from .results import load_results
 
     data = load_mnist(data_dir)
     rows = load_results(results, data.test, data.fingerprint)
@@ -274,10 +274,10 @@ def frontier(
 
     Example: mnist visualize frontier results/frontier
     """
-    from .data import load_mnist
+    from ..data import load_mnist
+    from ..study.results import load_results
+    from ..study.tables import ANCHORS
     from .plots import plot_frontier
-    from .report import ANCHORS
-    from .results import load_results
 
     data = load_mnist(data_dir)
     rows = load_results(results, data.test, data.fingerprint)
@@ -289,8 +289,8 @@ def frontier(
 
 
 def _load(model: Path, data_dir: Path | None) -> "tuple[Trained, Mnist]":
-    from .checkpoint import load_model
-    from .data import load_mnist
+    from ..data import load_mnist
+    from ..trained import load_model
 
     return load_model(model), load_mnist(data_dir)
 
@@ -304,7 +304,7 @@ def _save(figure: "Figure", folder: Path, name: str) -> None:
     """Write the picture as PNG and print where it lies."""
     import io
 
-    from .files import make_folder, write_atomically
+    from ..files import make_folder, write_atomically
 
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=150)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .data import Examples
+from ..data import Examples
 from .embedding import Embedding
 from .plots import COLOURS, describe
 

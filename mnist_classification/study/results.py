@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from .data import Examples
-from .errors import RecipeError, ResultError, unknown
-from .files import write_atomically
-from .recipes import RECIPES, Recipe, recipe_from_dict
+from ..data import Examples
+from ..errors import RecipeError, ResultError, unknown
+from ..files import write_atomically
+from ..recipes import RECIPES, Recipe, recipe_from_dict
 
 VERSION = 1
 

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .data import Examples
-from .reader.ink import to_mnist
+from ..data import Examples
+from ..reader.ink import to_mnist
 
 Point = tuple[float, float]  # right and down, 0 to 1 over the digit's height
 Strokes = list[list[Point]]

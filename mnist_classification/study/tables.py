@@ -16,24 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data import SHA256, fingerprint
-from .errors import ResultError
-from .evaluation import (
+from ..data import SHA256, fingerprint
+from ..errors import ResultError
+from ..files import write_atomically
+from ..recipes import IDEAS, LADDER, Recipe, settings
+from .results import Result
+from .statistics import (
     DISPUTED,
     Comparison,
-    Evaluation,
     bootstrap_interval,
     compare_family,
     mcnemar,
     prediction_interval,
     summarize,
 )
-from .files import write_atomically
-from .recipes import IDEAS, LADDER, Recipe, settings
-from .results import Result
 
 if TYPE_CHECKING:
-    from .checkpoint import Trained
+    pass
 
 # What the README that this project follows gives, in percent: means of five runs.
 ORIGINAL = {
@@ -376,58 +375,3 @@ def _inside(row: str, values: Sequence[float]) -> str:
     claim = ORIGINAL[row] / 100
     answer = "yes" if low <= claim <= high else "**no**, below" if claim < low else "**no**, above"
     return f"{answer} ({_range((low, high))})"
-
-
-def model_card(
-    trained: "Trained", evaluation: Evaluation, environment: dict[str, str | int]
-) -> str:
-    """Return the README.md that lies beside a trained model, as Markdown."""
-    low, high = evaluation.interval
-    judged = "Hold-out" if trained.holdout else "Test"
-    honesty = (
-        f"These are the {trained.holdout:,} training images that were set aside."
-        if trained.holdout
-        else "The test set was scored once, after training; nothing was chosen on it."
-    )
-    start = trained.pretrained_weights
-    weights = f"Pretrained weights `{start[:16]}`." if start else ""
-    parameters = sum(p.numel() for p in trained.network.parameters())
-    seconds = trained.history[-1]["seconds"] if trained.history else 0
-    table = "\n".join(f"| {name} | {value} |" for name, value in settings(trained.recipe).items())
-    return f"""# {trained.recipe.name}, seed {trained.seed}
-
-A `{trained.recipe.network}` network of {parameters:,} parameters that reads one 28×28 grey image
-of a digit, white ink on black as MNIST has it, and gives ten logits.
-
-## Result
-
-{judged} accuracy {evaluation.accuracy:.2%}: {evaluation.errors} errors in \
-{evaluation.confusion.sum():,} images, 95% interval {low:.2%} to {high:.2%}. {honesty}
-One model is one draw: figures with several seeds are in the project's README.
-
-## Training
-
-{len(trained.history)} epochs in {seconds:.0f} s, {trained.precision}, \
-{environment["threads"]} threads, {environment["device"]}; {environment["processor"]};
-PyTorch {environment["torch"]}. Data set fingerprint `{trained.data[:16]}`. {weights}
-
-| setting | value |
-|---|---|
-{table}
-
-## Use
-
-```python
-from mnist_classification.checkpoint import load_model
-
-trained = load_model("path/to/this/directory")
-probabilities = trained.predict(images)  # (N, 28, 28) uint8 → (N, 10)
-```
-
-`mnist evaluate path/to/this/directory` tests it again.
-
-## Limits
-
-It knows digits prepared as MNIST's are: size-normalised, centred by mass, light on dark. Anything
-else is answered with some digit too. Licence: MIT, as the project.
-"""

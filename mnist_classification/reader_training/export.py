@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data import Examples
+from ..errors import ModelError
+from ..files import write_atomically
+from ..model import to_pixels
+from ..reader.classifier import OnnxClassifier, open_session
+from ..trained import Trained, predict
 from .calibration import Calibration, calibrate
-from .checkpoint import Trained
-from .data import Examples
-from .errors import ModelError
-from .files import write_atomically
-from .model import predict, to_pixels
-from .reader.classifier import OnnxClassifier, open_session
 
 
 class FromBytes(nn.Module):

@@ -1,0 +1,1 @@
+"""Figures, t-SNE and the interactive page."""

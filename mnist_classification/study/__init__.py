@@ -1,0 +1,1 @@
+"""Recipes × seeds → results → statistics → tables."""

@@ -1,0 +1,216 @@
+"""A trained network: what it predicts, and how it is saved, loaded and described.
+
+    trained.save("runs/mine")
+    trained = load_model("runs/mine")
+
+A model is a directory with model.safetensors and config.json. No pickle is read or written.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from .errors import ModelError, RecipeError
+from .files import make_folder, write_atomically
+from .model import Network, build, to_pixels
+from .recipes import Recipe, recipe_from_dict, settings
+
+VERSION = 1  # of the model format; a change that old files can't follow raises it
+
+
+@dataclass
+class Trained:
+    """A network with how it came to be.
+
+    Attributes:
+        network: in evaluation mode.
+        recipe, seed, precision, data: what it was trained with; `data` is `Mnist.fingerprint`.
+        history: one record per epoch, as in metrics.jsonl.
+        test_accuracy: 0 to 1, once it is measured.
+        holdout: how many training images it was not trained on.
+        pretrained_weights: SHA-256 of the file that it started from, if any.
+    """
+
+    network: Network
+    recipe: Recipe
+    seed: int
+    precision: str
+    data: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+    test_accuracy: float | None = None
+    holdout: int = 0
+    pretrained_weights: str | None = None
+
+    def predict(self, images: np.ndarray, precision: str = "float32") -> np.ndarray:
+        """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
+        device = next(self.network.parameters()).device
+        pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
+        return logits.softmax(dim=1).cpu().numpy()
+
+    def save(self, directory: str | Path) -> None:
+        """Write model.safetensors, then config.json, which holds the checksum of the first."""
+        directory = Path(directory)
+        make_folder(directory)
+        # Contiguous, so that the file doesn't depend on the memory layout of this machine.
+        weights = {name: t.contiguous().cpu() for name, t in self.network.state_dict().items()}
+        content = safetensors.torch.save(weights)
+        config = {
+            "version": VERSION,
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "precision": self.precision,
+            "data": self.data,
+            "holdout": self.holdout,
+            "pretrained_weights": self.pretrained_weights,
+            "test_accuracy": self.test_accuracy,
+            "history": self.history,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        write_atomically(directory / "model.safetensors", content)
+        write_atomically(directory / "config.json", json.dumps(config, indent=1) + "\n")
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, pixels: Tensor, batch_size: int = 500, unsure_margin: float = 0.0
+) -> Tensor:
+    """Return the network's output for all pixels, in evaluation mode, batch by batch.
+
+    Args:
+        unsure_margin: where the two largest outputs are nearer than this, the output is the mean
+            over the image and the same moved by a pixel to each of the four sides.
+    """
+    network.eval()
+    outputs = torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
+    if unsure_margin:
+        first, second = outputs.topk(2).values.unbind(1)
+        unsure = first - second < unsure_margin
+        moves = [(0, 2), (1, 2), (-1, 2), (1, 3), (-1, 3)]  # the border is paper, so it may wrap
+        views = torch.cat([pixels[unsure].roll(step, axis) for step, axis in moves])
+        seen = predict(network, views, batch_size).view(len(moves), -1, outputs.shape[1])
+        outputs[unsure] = seen.mean(dim=0)
+    return outputs
+
+
+def load_model(directory: str | Path) -> Trained:
+    """Rebuild a trained network from its directory.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or it is not one of ours.
+    """
+    directory = Path(directory)
+    try:
+        config = json.loads((directory / "config.json").read_text())
+        content = (directory / "model.safetensors").read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{directory}: no model here ({error.strerror}: {Path(error.filename).name}); "
+            f"expected a directory that `mnist train` wrote"
+        ) from None
+    except ValueError as error:
+        raise ModelError(f"{directory / 'config.json'}: not JSON: {error}; train again") from None
+    try:
+        if config["version"] != VERSION:
+            raise ModelError(
+                f"{directory}: model of version {config['version']}; expected {VERSION}"
+            )
+        if hashlib.sha256(content).hexdigest() != config["sha256"]:
+            raise ModelError(
+                f"{directory / 'model.safetensors'}: the SHA-256 is not the one in config.json; "
+                f"the file is damaged or from another model; train or copy it again"
+            )
+        recipe = recipe_from_dict(config["recipe"])
+        network = build(recipe.network, torch.Generator())
+        network.load_state_dict(safetensors.torch.load(content))
+        kept = ("seed", "precision", "data", "history", "test_accuracy")
+        optional = {k: config[k] for k in ("holdout", "pretrained_weights") if k in config}
+        return Trained(network.eval(), recipe, **{k: config[k] for k in kept}, **optional)
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        RecipeError,
+        SafetensorError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{directory}: not a model of ours: {reason}") from None
+
+
+def file_checksum(path: Path | None) -> str | None:
+    """Return the file's SHA-256; None for no file.
+
+    Raises:
+        ModelError: it can't be read.
+    """
+    if path is None:
+        return None
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def model_card(trained: Trained, result: str, environment: dict[str, str | int]) -> str:
+    """Return the README.md that lies beside a trained model, as Markdown.
+
+    Args:
+        result: a sentence without its full stop: on what it was tested, and how well it did.
+        environment: as `device.environment` gives it.
+    """
+    honesty = (
+        f"These are the {trained.holdout:,} training images that were set aside."
+        if trained.holdout
+        else "The test set was scored once, after training; nothing was chosen on it."
+    )
+    start = trained.pretrained_weights
+    weights = f"Pretrained weights `{start[:16]}`." if start else ""
+    parameters = sum(p.numel() for p in trained.network.parameters())
+    seconds = trained.history[-1]["seconds"] if trained.history else 0
+    table = "\n".join(f"| {name} | {value} |" for name, value in settings(trained.recipe).items())
+    return f"""# {trained.recipe.name}, seed {trained.seed}
+
+A `{trained.recipe.network}` network of {parameters:,} parameters that reads one 28×28 grey image
+of a digit, white ink on black as MNIST has it, and gives ten logits.
+
+## Result
+
+{result}. {honesty}
+One model is one draw: figures with several seeds are in the project's README.
+
+## Training
+
+{len(trained.history)} epochs in {seconds:.0f} s, {trained.precision}, \
+{environment["threads"]} threads, {environment["device"]}; {environment["processor"]};
+PyTorch {environment["torch"]}. Data set fingerprint `{trained.data[:16]}`. {weights}
+
+| setting | value |
+|---|---|
+{table}
+
+## Use
+
+```python
+from mnist_classification import load_model
+
+trained = load_model("path/to/this/directory")
+probabilities = trained.predict(images)  # (N, 28, 28) uint8 → (N, 10)
+```
+
+`mnist evaluate path/to/this/directory` tests it again.
+
+## Limits
+
+It knows digits prepared as MNIST's are: size-normalised, centred by mass, light on dark. Anything
+else is answered with some digit too. Licence: MIT, as the project.
+"""
