@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 
 from mnist_classification import Reader, load_mnist
-from mnist_classification.checkpoint import Trained, load_model
-from mnist_classification.export import export_onnx
 from mnist_classification.reader.reader import prepare
+from mnist_classification.reader_training.export import export_onnx
+from mnist_classification.trained import Trained, load_model
 
 
 def plain_loop(trained: Trained, images: list[np.ndarray]) -> None:

@@ -31,13 +31,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.device import environment, pick_device
-from mnist_classification.evaluation import summarize
-from mnist_classification.experiments import Options, Run, measure
 from mnist_classification.files import write_atomically
 from mnist_classification.model import build, to_pixels
+from mnist_classification.recipes import FRONTIER, Recipe
+from mnist_classification.study.experiments import Run
+from mnist_classification.study.runner import Options, measure
+from mnist_classification.study.statistics import summarize
 from mnist_classification.trained import predict
 from mnist_classification.whitening import whiten
-from mnist_classification.recipes import FRONTIER, Recipe
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "time_to_accuracy.json"
 ORIGINAL = "the original's way"

@@ -1,15 +1,28 @@
 """The reference MNIST classifier: the classic ladder of networks, reproduced with error bars.
 
-The names here need no torch. To train, take `mnist_classification.training.fit`.
+The public names. Each is imported when it is first asked for: reading pictures needs no torch, and
+training needs neither ONNX Runtime nor Pillow.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from .data import Mnist, load_mnist
-from .errors import MnistError
-from .recipes import RECIPES, Recipe, find_recipe
+if TYPE_CHECKING:
+    from .data import Mnist, load_mnist
+    from .errors import MnistError
+    from .reader.reader import Digit, Reader, Reading
+    from .recipes import RECIPES, Recipe, find_recipe
+    from .trained import Trained, load_model
+    from .training import fit
 
-READING = ("Digit", "Reader", "Reading")
+MODULES = {
+    "data": ("Mnist", "load_mnist"),
+    "errors": ("MnistError",),
+    "reader.reader": ("Digit", "Reader", "Reading"),
+    "recipes": ("RECIPES", "Recipe", "find_recipe"),
+    "trained": ("Trained", "load_model"),
+    "training": ("fit",),
+}
 
 __all__ = [
     "RECIPES",
@@ -19,16 +32,20 @@ __all__ = [
     "Reader",
     "Reading",
     "Recipe",
+    "Trained",
     "find_recipe",
+    "fit",
     "load_mnist",
+    "load_model",
 ]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Import the reader when it is first asked for: it loads ONNX Runtime, SciPy and Pillow."""
-    if name in READING:
-        from .reader import reader
-
-        return getattr(reader, name)
+    """Import a public name's module when the name is first asked for."""
+    for module, names in MODULES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f".{module}", __name__), name)
+            globals()[name] = value
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """AlexNet, the largest of the original's failed ideas, and ImageNet's weights for it.
 
     features, head = layers()                         # what model.py makes a network of
-    fit(recipe, data, weights=load_pretrained(path))
+    fit(recipe, data, weights=load_pretrained(path, "alexnet"))
 
 Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), the version
 that torchvision publishes ImageNet weights for.
@@ -67,15 +67,20 @@ TORCHVISION = {
 }
 
 
-def load_pretrained(path: Path) -> dict[str, Tensor]:
-    """Read ImageNet's weights under our names, all but the last layer's.
+def load_pretrained(path: Path | None, network: str) -> dict[str, Tensor] | None:
+    """Read ImageNet's weights under our names, all but the last layer's; None for no file.
 
     Args:
         path: a safetensors file with torchvision's key names.
+        network: the name of the network that they are for.
 
     Raises:
-        ModelError: the file can't be read or holds other weights.
+        ModelError: the network is another, or the file can't be read or holds other weights.
     """
+    if path is None:
+        return None
+    if network != "alexnet":
+        raise ModelError(f"got pretrained weights for {network}; expected the network alexnet")
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:

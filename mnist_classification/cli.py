@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
-from .cli_options import (
+from .errors import MnistError
+from .options import (
     SHIPPED_MODEL,
     DataDir,
     Device,
@@ -25,10 +26,11 @@ from .cli_options import (
     PretrainedWeights,
     Threads,
 )
-from .cli_read import export, predict
-from .cli_visualize import visualize
-from .errors import ExperimentError, MnistError, unknown
+from .pictures.commands import visualize
+from .reader.commands import predict
+from .reader_training.commands import export
 from .recipes import SETTINGS, find_recipe, with_changes
+from .study.commands import compare, experiment, report
 
 app = App(
     name="mnist",
@@ -48,9 +50,8 @@ RecipeFlags = dataclasses.make_dataclass(
     namespace={"__module__": __name__},
 )
 
-app.command(visualize)
-app.command(predict)
-app.command(export)
+for command in (experiment, report, compare, visualize, predict, export):
+    app.command(command)
 
 
 class Terminated(KeyboardInterrupt):
@@ -141,47 +142,51 @@ def train(
         )
     directory = output if output is not None else Path("runs") / f"{chosen.name}-seed{seed}"
 
-    from .checkpoint import RunDirectory, file_checksum
+    from .alexnet import load_pretrained
     from .data import load_mnist
-    from .device import environment, pick_device, pick_precision, use_threads
-    from .evaluation import evaluate
+    from .device import environment, keep_freed_memory, pick_device, pick_precision, use_threads
+    from .model import check_network
     from .progress import TerminalProgress
-    from .report import model_card
+    from .run import RunDirectory, identify
+    from .study.statistics import evaluate
+    from .trained import file_checksum, model_card
     from .training import check_seed, fit
 
     check_seed(seed)
+    check_network(chosen.network)
     use_threads(threads)
+    keep_freed_memory()
     target = pick_device(device)
     precision = pick_precision(precision, target)
     where = environment(target)
     data = load_mnist(data_dir, holdout=holdout)
-    identity = {
-        "recipe": dataclasses.asdict(chosen),
-        "seed": seed,
-        "data": data.fingerprint,
-        "holdout": holdout,
-        "precision": precision,
-        "pretrained_weights": file_checksum(pretrained_weights),
-    } | {key: where[key] for key in ("torch", "device", "threads")}
+    weights = load_pretrained(pretrained_weights, chosen.network)
+    checksum = file_checksum(pretrained_weights)
+    identity = identify(chosen, seed, data, precision, checksum, where)
     try:
-        with RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run:
+        with (
+            RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run,
+            TerminalProgress() as progress,
+        ):
             trained = fit(
                 chosen,
                 data,
                 seed=seed,
                 device=device,
                 precision=precision,
-                pretrained_weights=pretrained_weights,
+                weights=weights,
                 run=run,
-                progress=TerminalProgress(),
+                progress=progress,
             )
+            trained.pretrained_weights = checksum
             # Who sets images aside is choosing something, and must not see the test set.
             name, judged = ("hold-out", data.holdout) if data.holdout else ("test", data.test)
             digits = trained.predict(judged.images).argmax(axis=1)
             evaluation = evaluate(digits, judged.labels)
             if not data.holdout:
                 trained.test_accuracy = evaluation.accuracy
-            run.finish(trained, model_card(trained, evaluation, where))
+            result = f"{name.capitalize()} accuracy {_percent(evaluation)}"
+            run.finish(trained, model_card(trained, result, where))
     except KeyboardInterrupt as stop:
         stop.add_note(f"continue with: {_this_command()} --resume")
         raise
@@ -200,10 +205,10 @@ def evaluate(
 
     Example: mnist evaluate runs/decay-seed0
     """
-    from .checkpoint import load_model
     from .data import load_mnist
     from .device import pick_device
-    from .evaluation import evaluate
+    from .study.statistics import evaluate
+    from .trained import load_model
 
     trained = load_model(model)
     trained.network.to(pick_device(device))
@@ -228,147 +233,6 @@ def evaluate(
         most = ", ".join(f"{o} ({c}×)" for c, o in sorted(wrong, key=lambda p: (-p[0], p[1]))[:3])
         share = f"{correct / images:9.2%}" if images else "        –"
         print(f"{digit:>5}  {images:>6}  {images - correct:>6} {share}  {most}".rstrip())
-
-
-@app.command
-def experiment(
-    name: Annotated[
-        str,
-        Parameter(
-            help="ladder, failed-ideas, precision, frontier, or run for recipes of your choice"
-        ),
-    ],
-    *,
-    recipes: str | None = None,
-    seeds: str | None = None,
-    holdout: Holdout = 0,
-    output: Path | None = None,
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    precision: Precision = "float32",
-    pretrained_weights: PretrainedWeights = None,
-    workers: int | None = None,
-    threads: int | None = None,
-) -> None:
-    """Train recipes × seeds and write one result file per run; what is done is not done again.
-
-    Example: mnist experiment run --recipes sgd,sgd+batch-size=8 --seeds 0-4
-
-    Parameters
-    ----------
-    recipes:
-        For run: recipes by name, separated by commas, changes added as +field=value.
-    seeds:
-        For run: such as 0-4 or 1,5,8.
-    output:
-        Folder of the results; else results/NAME.
-    workers:
-        Processes at a time; else one per core, or one on a GPU. For frontier: one.
-    threads:
-        Threads per process; else one. For frontier: one per core.
-    """
-    from .data import load_mnist
-    from .device import count_cores, pick_device, pick_precision
-    from .experiments import EXPERIMENTS, TIMED, Options, Run, run_experiment
-
-    if name in TIMED and workers is None:
-        workers = 1
-    if threads is None:
-        threads = count_cores() if name in TIMED else 1
-    if threads < 1 or (workers is not None and workers < 1):
-        raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
-    precision = pick_precision(precision, pick_device(device))
-
-    if name == "run":
-        if not recipes or not seeds:
-            raise ExperimentError("expected --recipes and --seeds, as in --recipes sgd --seeds 0-4")
-        runs = [
-            Run(find_recipe(recipe), seed, precision)
-            for recipe in recipes.split(",")
-            for seed in parse_seeds(seeds)
-        ]
-    elif name in EXPERIMENTS:
-        if recipes or seeds or precision != "float32":
-            raise ExperimentError(
-                f"{name} has its own recipes, seeds and precision; to choose them: "
-                f"mnist experiment run"
-            )
-        runs = EXPERIMENTS[name]
-    else:
-        raise ExperimentError(unknown("experiment", name, [*EXPERIMENTS, "run"]))
-    runs = [
-        dataclasses.replace(run, pretrained_weights=pretrained_weights)
-        if run.recipe.network == "alexnet"
-        else run
-        for run in runs
-    ]
-    directory = output or Path("results") / name
-    options = Options(workers, threads, device, data_dir, holdout)
-    failures = run_experiment(runs, directory, load_mnist(data_dir, holdout=holdout), options)
-    print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")
-    if failures:
-        reasons = "; ".join(f"{file}: {reason}" for file, reason in failures.items())
-        raise ExperimentError(f"{len(failures)} runs failed: {reasons}")
-
-
-@app.command
-def report(
-    name: Annotated[str, Parameter(help="experiment, or folder of result files")],
-    *,
-    update: Path | None = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Write an experiment's tables as Markdown, from its result files.
-
-    Example: mnist report ladder --update README.md
-
-    Parameters
-    ----------
-    update:
-        Markdown file in which to replace the experiment's section, instead of printing it.
-    """
-    from .data import load_mnist
-    from .report import report, update_section
-    from .results import load_results
-
-    data = load_mnist(data_dir)
-    directory = Path(name) if Path(name).is_dir() else Path("results") / name
-    rows = load_results(directory, data.test, data.fingerprint)
-    text = report(directory.name, rows, data.test.labels)
-    if update:
-        update_section(update, directory.name, text)
-    else:
-        print(text, end="")
-
-
-@app.command
-def compare(
-    before: Annotated[Path, Parameter(help="such as results/ladder/sgd, or a model's directory")],
-    after: Annotated[Path, Parameter(help="another of the same kind")],
-    *,
-    data_dir: DataDir = None,
-    json_: Json = False,
-) -> None:
-    """Compare two recipes over their seeds, or two models on the same images.
-
-    Example: mnist compare results/ladder/sgd results/ladder/decay
-    """
-    from .data import load_mnist
-    from .report import compare_models, compare_rows
-    from .results import load_row
-
-    data = load_mnist(data_dir)
-    if (before / "config.json").exists() or (after / "config.json").exists():
-        from .checkpoint import load_model
-
-        first, second = (load_model(path).predict(data.test.images) for path in (before, after))
-        facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
-    else:
-        first_row, second_row = (
-            load_row(path, data.test, data.fingerprint) for path in (before, after)
-        )
-        facts, text = compare_rows(first_row, second_row, data.test.labels)
-    print(json.dumps(facts) if json_ else text)
 
 
 @app.command
@@ -398,24 +262,6 @@ def info(*, data_dir: DataDir = None, json_: Json = False) -> None:
     checksums = facts.pop("sha256")
     for key, value in (facts | {f"sha256 {k}": v for k, v in checksums.items()}).items():
         print(f"{key:<30} {value}")
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of "3", "0-4" or "1,5,8-9", each once, in that order.
-
-    Raises:
-        ExperimentError: the text is none of these.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        ends = part.split("-")
-        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
-            raise ExperimentError(f"got seeds {text!r}; expected such as 0-4 or 1,5,8")
-        first, last = int(ends[0]), int(ends[-1])
-        if first > last:
-            raise ExperimentError(f"got seeds {part!r}, which runs backwards; try {last}-{first}")
-        seeds += range(first, last + 1)
-    return list(dict.fromkeys(seeds))
 
 
 def _say(text: str) -> None:

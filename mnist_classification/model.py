@@ -178,14 +178,19 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 }
 
 
+def check_network(name: str) -> None:
+    """Refuse a name that no network has."""
+    if name not in NETWORKS:
+        raise RecipeError(unknown("network", name, NETWORKS))
+
+
 def build(name: str, generator: torch.Generator) -> Network:
     """Build a network by name, with initial weights drawn from `generator`.
 
     Raises:
         RecipeError: there is no network of that name.
     """
-    if name not in NETWORKS:
-        raise RecipeError(unknown("network", name, NETWORKS))
+    check_network(name)
     network = NETWORKS[name]()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

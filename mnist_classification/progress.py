@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -90,26 +91,33 @@ class Silent:
 
 
 class TerminalProgress:
-    """Epoch, loss, images per second and time left, on stderr."""
+    """Epoch, loss, images per second and time left, on stderr; used in a `with` block."""
+
+    def __enter__(self) -> "TerminalProgress":
+        self.bar = _bar() if sys.stderr.isatty() else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
 
     def start(self, num_epochs: int, num_images: int, epochs_done: int) -> None:
         """Note the size of the run and where it starts."""
         self.num_epochs, self.num_images = num_epochs, num_images
         self.epochs_done = self.first_epoch = epochs_done
         self.started = self.shown = time.perf_counter()
-        self.live = sys.stderr.isatty()
+        if self.bar:
+            total = num_epochs * num_images
+            self.task = self.bar.add_task("", total=total, completed=epochs_done * num_images)
+            self.bar.start()
 
     def step(self, images_done: int, loss: "Tensor") -> None:
-        """Redraw the line, at most five times a second: reading the loss waits for the device."""
-        if self.live and time.perf_counter() - self.shown > 0.2:
+        """Move the bar, at most five times a second: reading the loss waits for the device."""
+        if self.bar and time.perf_counter() - self.shown > 0.2:
             self.shown = time.perf_counter()
-            done = self.epochs_done * self.num_images + images_done
-            total = self.num_epochs * self.num_images
-            bar = "█" * round(20 * done / total)
-            head = f"epoch {self.epochs_done + 1}/{self.num_epochs}"
-            line = f"{bar:░<20} {head}  loss {loss.item():.3f}  {self._pace(images_done)}"
-            sys.stderr.write(f"\r\x1b[K{line}")
-            sys.stderr.flush()
+            completed = self.epochs_done * self.num_images + images_done
+            what = f"epoch {self.epochs_done + 1}/{self.num_epochs}  loss {loss.item():.3f}"
+            self.bar.update(self.task, completed=completed, description=what)
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Leave a line that stays."""
@@ -117,15 +125,14 @@ class TerminalProgress:
         accuracy = f"training accuracy {record['train_accuracy']:.2%}"
         if "holdout_accuracy" in record:
             accuracy += f", hold-out {record['holdout_accuracy']:.2%}"
+        done = (self.epochs_done - self.first_epoch) * self.num_images
+        rate = done / (time.perf_counter() - self.started)
+        left = (self.num_epochs - self.epochs_done) * self.num_images / rate
         line = (
             f"epoch {self.epochs_done}/{self.num_epochs}  loss {record['train_loss']:.4f}  "
-            f"{accuracy}  {self._pace(0)}"
+            f"{accuracy}  {rate:,.0f} images/s  {timedelta(seconds=round(left))} left"
         )
-        print(f"\r\x1b[K{line}" if self.live else line, file=sys.stderr, flush=True)
-
-    def _pace(self, images_done: int) -> str:
-        """Return images per second since the start, and the time that the rest will take."""
-        done = (self.epochs_done - self.first_epoch) * self.num_images + images_done
-        rate = done / (time.perf_counter() - self.started)
-        left = ((self.num_epochs - self.epochs_done) * self.num_images - images_done) / rate
-        return f"{rate:,.0f} images/s  {left // 60:.0f}:{left % 60:02.0f} left"
+        if self.bar:
+            self.bar.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)

@@ -36,13 +36,13 @@ BELOW_1 = Range("0 or more and below 1", lambda value: 0 <= value < 1)
 SHARE = up_to(1)
 
 
-def check(owner: Any) -> None:
+def check(owner: object) -> None:
     """Hold each setting of a recipe against its annotation: the type, and the choices or range.
 
     Raises:
         RecipeError: names the setting, its value and what is expected.
     """
-    for field, hint in get_hints(type(owner)).items():
+    for field, hint in get_hints(owner.__class__).items():
         kind, value = hint.__origin__, getattr(owner, field)
         if choices := typing.get_args(kind):
             if value not in choices:
@@ -55,6 +55,6 @@ def check(owner: Any) -> None:
 
 
 @functools.cache
-def get_hints(owner: type) -> dict[str, Any]:
+def get_hints(owner: Any) -> dict[str, Any]:
     """Return a dataclass's annotations by field."""
     return typing.get_type_hints(owner, include_extras=True)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,11 +21,37 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .data import Mnist
 from .errors import ModelError, RunError
 from .files import make_folder, remove_leftovers, write_atomically
+from .recipes import Recipe
 from .trained import Trained
 
 log = logging.getLogger(__name__)
+
+
+def identify(
+    recipe: Recipe,
+    seed: int,
+    data: Mnist,
+    precision: str,
+    pretrained_weights: str | None,
+    environment: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what must be equal for a resumed run to give the same bits, as JSON values.
+
+    Args:
+        pretrained_weights: the file's SHA-256, if there is one.
+        environment: as `device.environment` gives it.
+    """
+    return {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "data": data.fingerprint,
+        "holdout": len(data.holdout or ()),
+        "precision": precision,
+        "pretrained_weights": pretrained_weights,
+    } | {key: environment[key] for key in ("torch", "device", "threads")}
 
 
 class RunDirectory:
@@ -48,7 +75,7 @@ class RunDirectory:
         """Name the directory and what the run is.
 
         Args:
-            identity: what must be equal for a resumed run to give the same bits, as JSON values.
+            identity: as `identify` gives it.
             resume: go on from the newest whole checkpoint.
             overwrite: drop an unfinished run's checkpoints and start again.
         """

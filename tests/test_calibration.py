@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from mnist_classification.calibration import (
+from mnist_classification.errors import ModelError
+from mnist_classification.options import SHIPPED_MODEL
+from mnist_classification.reader.classifier import softmax
+from mnist_classification.reader_training.calibration import (
     calibrate,
     calibration_error,
     choose_threshold,
     fit_temperature,
 )
-from mnist_classification.checkpoint import load_model
-from mnist_classification.cli_options import SHIPPED_MODEL
-from mnist_classification.errors import ModelError
-from mnist_classification.reader.classifier import softmax
+from mnist_classification.trained import load_model
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line_error, run_command
 
-from mnist_classification.cli import parse_seeds
 from mnist_classification.errors import ExperimentError
-from mnist_classification.evaluation import evaluate
 from mnist_classification.recipes import SETTINGS
+from mnist_classification.study.experiments import parse_seeds
+from mnist_classification.study.statistics import evaluate
 
 COMMANDS = ["predict", "export", "train", "evaluate", "experiment", "report", "compare", "info"]
 

@@ -14,10 +14,10 @@ from conftest import ROOT, assert_one_line_error, run_command
 from PIL import Image
 
 from mnist_classification import Reader
-from mnist_classification.checkpoint import load_model
-from mnist_classification.cli_options import SHIPPED_MODEL
+from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.progress import PATIENCE
 from mnist_classification.reader.classifier import load_classifier
+from mnist_classification.trained import load_model
 
 
 @pytest.fixture(scope="module")

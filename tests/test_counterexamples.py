@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from mnist_classification.checkpoint import load_model
-from mnist_classification.cli_options import SHIPPED_MODEL
-from mnist_classification.counterexamples import (
+from mnist_classification.options import SHIPPED_MODEL
+from mnist_classification.reader_training.counterexamples import (
     BAR,
     CHANGES,
     NO_DIGIT,
@@ -13,6 +12,7 @@ from mnist_classification.counterexamples import (
     prepare_digits,
 )
 from mnist_classification.recipes import find_recipe
+from mnist_classification.trained import load_model
 from mnist_classification.training import fit
 
 

@@ -11,10 +11,11 @@ from conftest import assert_one_line_error, run_command, write_idx
 
 from mnist_classification.data import load_mnist
 from mnist_classification.errors import ResultError
-from mnist_classification.experiments import EXPERIMENTS, current_commit
 from mnist_classification.recipes import find_recipe
-from mnist_classification.report import report, update_section
-from mnist_classification.results import Result, in_order, load_results, load_row
+from mnist_classification.study.experiments import EXPERIMENTS
+from mnist_classification.study.results import Result, in_order, load_results, load_row
+from mnist_classification.study.runner import current_commit
+from mnist_classification.study.tables import report, update_section
 
 RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
 

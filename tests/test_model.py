@@ -3,9 +3,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from mnist_classification.checkpoint import load_pretrained
+from mnist_classification.alexnet import load_pretrained
 from mnist_classification.errors import ModelError, RecipeError
-from mnist_classification.model import NETWORKS, MaxPool, build, predict, to_pixels, whiten
+from mnist_classification.model import NETWORKS, build, to_pixels
+from mnist_classification.trained import predict
+from mnist_classification.whitening import MaxPool, whiten
 
 PARAMETERS = {
     "lenet": 44_426,

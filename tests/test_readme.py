@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT, run_command
 
 from mnist_classification.cli import app
-from mnist_classification.report import report
-from mnist_classification.results import load_results
+from mnist_classification.study.results import load_results
+from mnist_classification.study.tables import report
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mnist_classification.reader_training.strokes import WAYS, draw_digits
 from mnist_classification.recipes import find_recipe
-from mnist_classification.strokes import WAYS, draw_digits
 from mnist_classification.training import fit
 
 

@@ -8,9 +8,10 @@ from mnist_classification.data import Mnist
 from mnist_classification.device import PRECISIONS, pick_device, pick_precision
 from mnist_classification.errors import RunError
 from mnist_classification.model import NETWORKS, build, to_pixels
+from mnist_classification.optimizers import build_optimizers
 from mnist_classification.progress import Silent
 from mnist_classification.recipes import RECIPES, find_recipe
-from mnist_classification.training import build_optimizers, fit, schedule
+from mnist_classification.training import fit, schedule
 
 # AlexNet's 57 million parameters take minutes; its network is tested in test_model.py.
 TRAINABLE = [name for name in RECIPES if not name.endswith("alexnet")]

@@ -12,12 +12,13 @@ from conftest import ROOT, assert_one_line_error, run_command
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from mnist_classification.checkpoint import RunDirectory, load_model
 from mnist_classification.cli import main
 from mnist_classification.data import load_mnist
-from mnist_classification.plots import COLOURS
+from mnist_classification.pictures.plots import COLOURS
 from mnist_classification.recipes import find_recipe
-from mnist_classification.results import Result, save_result
+from mnist_classification.run import RunDirectory
+from mnist_classification.study.results import Result, save_result
+from mnist_classification.trained import load_model
 from mnist_classification.training import fit
 
 TSNE_FILES = (

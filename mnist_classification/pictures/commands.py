@@ -104,7 +104,7 @@ def tsne(
 @visualize.command
 def curves(
     sources: Annotated[
-        list[Path], Parameter(help="runs or folders of results, such as runs/mine results/ladder")
+        list[Path], Parameter(help="runs or folders of results, such as runs/mine runs/ladder")
     ],
     *,
     output: Output = PLOTS,
@@ -112,7 +112,7 @@ def curves(
 ) -> None:
     """Draw loss and error over the epochs, with a band over seeds.
 
-    Example: mnist visualize curves results/ladder
+    Example: mnist visualize curves runs/ladder
     """
     from ..data import load_mnist
     from ..study.results import load_histories
@@ -161,7 +161,7 @@ def mistakes(
         Images to show at most.
     """
     from ..data import SHA256
-    from ..study.statistics import DISPUTED
+    from ..study.published import DISPUTED
     from .plots import plot_mistakes
 
     if count < 1:
@@ -235,7 +235,7 @@ def augmentations(
 @visualize.command
 def ladder(
     results: Annotated[Path, Parameter(help="folder of `mnist experiment ladder`")] = Path(
-        "results/ladder"
+        "results/runs"
     ),
     *,
     output: Output = PLOTS,
@@ -243,15 +243,15 @@ def ladder(
 ) -> None:
     """Draw the ladder's accuracies with their intervals, beside the original's figures.
 
-    Example: mnist visualize ladder results/ladder
+    Example: mnist visualize ladder runs/ladder
     """
     from ..data import load_mnist
-    from ..study.results import load_results
-    from ..study.tables import ORIGINAL
+    from ..study.experiments import EXPERIMENTS
+    from ..study.published import ORIGINAL
     from .plots import plot_ladder
 
     data = load_mnist(data_dir)
-    rows = load_results(results, data.test, data.fingerprint)
+    rows = EXPERIMENTS["ladder"].load(results, data.test, data.fingerprint)
     accuracies = {
         recipe.name: [run.test_accuracy for run in rows[recipe.name] if run.test_accuracy]
         for recipe in LADDER
@@ -264,7 +264,7 @@ def ladder(
 @visualize.command
 def frontier(
     results: Annotated[Path, Parameter(help="folder of `mnist experiment frontier`")] = Path(
-        "results/frontier"
+        "results/runs"
     ),
     *,
     output: Output = PLOTS,
@@ -272,15 +272,15 @@ def frontier(
 ) -> None:
     """Draw the error that is left over the seconds that it took, beside what others report.
 
-    Example: mnist visualize frontier results/frontier
+    Example: mnist visualize frontier runs/frontier
     """
     from ..data import load_mnist
-    from ..study.results import load_results
-    from ..study.tables import ANCHORS
+    from ..study.experiments import EXPERIMENTS
+    from ..study.published import ANCHORS
     from .plots import plot_frontier
 
     data = load_mnist(data_dir)
-    rows = load_results(results, data.test, data.fingerprint)
+    rows = EXPERIMENTS["frontier"].load(results, data.test, data.fingerprint)
     points = {
         runs[0].recipe.name: ([run.accuracy for run in runs], [run.total_seconds for run in runs])
         for runs in rows.values()

@@ -1,4 +1,4 @@
-"""The commands that read pictures and hand models on: arguments and exit codes only, as in cli.py.
+"""The command that reads pictures: arguments and exit codes only, as in cli.py.
 
 Reading needs no torch, unless it is by a model that only torch can run.
 """
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import ModelError, PictureError, unknown
-from ..options import DataDir, Holdout, Json
+from ..options import Json
 from ..progress import track_if_long
 
 if TYPE_CHECKING:  # imports that would slow --help down
-    from ..reader.reader import Reader, Reading
+    from .reader import Reader, Reading
 
-SHIPPED_READER = Path(__file__).parent / "models" / "reader"
+SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 STANDARD_INPUT = "-"
 
 
@@ -68,47 +68,9 @@ def predict(
         raise PictureError(f"{len(broken)} of {len(names)} pictures can't be read; they are named")
 
 
-def export(
-    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")],
-    *,
-    onnx: Path,
-    calibrate: Annotated[bool, Parameter(help="also find when the model should be sure")] = False,
-    holdout: Holdout = 10_000,
-    data_dir: DataDir = None,
-) -> None:
-    """Write a trained model as one ONNX file, and check it on all test images.
-
-    Example: mnist export runs/reader-seed0 --onnx reader.onnx
-
-    The file takes images as (N, 28, 28) uint8 and gives (N, 10) logits. With --calibrate the
-    temperature and the threshold go into config.json beside it; give the --holdout that the model
-    was trained with.
-
-    Parameters
-    ----------
-    onnx:
-        The file to write.
-    """
-    from ..data import load_mnist
-    from ..export import export_onnx, write_calibration
-    from ..trained import load_model
-
-    trained = load_model(model)
-    data = load_mnist(data_dir, holdout=holdout if calibrate else 0)
-    export_onnx(trained, onnx, data.test.images)
-    print(f"{onnx}: {onnx.stat().st_size:,} bytes; same labels on {len(data.test):,} test images")
-    if data.holdout:
-        found = write_calibration(trained, data.holdout, onnx.with_name("config.json"))
-        print(
-            f"temperature {found.temperature:.3f}: expected calibration error "
-            f"{found.error_before:.2%} → {found.error:.2%}; sure from {found.threshold:.3f} on, "
-            f"{found.coverage:.1%} of the hold-out"
-        )
-
-
 def _load_reader(model: Path) -> "Reader":
     """Return a reader with an ONNX model, or with one that `mnist train` wrote."""
-    from ..reader.reader import Reader
+    from .reader import Reader
 
     if model.is_file() or (model / "model.onnx").exists():
         return Reader(model)
@@ -126,7 +88,7 @@ def _expand(picture: Path) -> Iterator[str]:
             raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
         yield str(picture)
         return
-    from ..reader.picture import is_picture_name
+    from .picture import is_picture_name
 
     found = sorted(str(path) for path in picture.rglob("*") if is_picture_name(path))
     if not found:
@@ -136,7 +98,7 @@ def _expand(picture: Path) -> Iterator[str]:
 
 def _contents(names: list[str], step: Callable[[], None]) -> Iterator[bytes | str]:
     """Yield what is to be read; a step is done when the next is asked for."""
-    from ..reader.picture import MAX_BYTES
+    from .picture import MAX_BYTES
 
     for name in names:
         # A byte more than is allowed, and no more: what comes in may never end.
@@ -151,10 +113,10 @@ def _explain(
     import io
 
     from ..files import write_atomically
-    from ..reader.explain import draw_stages
-    from ..reader.ink import find_ink
-    from ..reader.picture import load_pixels
-    from ..reader.reader import Reading, cut_out
+    from .explain import draw_stages
+    from .ink import find_ink
+    from .picture import load_pixels
+    from .reader import Reading, cut_out
 
     for content in contents:
         try:

@@ -1,7 +1,10 @@
-"""One run's outcome as one JSON file: results/<experiment>/<row>-seed<seed>.json.
+"""One run's outcome as one JSON file, all in one pool: results/runs/<row>-seed<seed>.json.
 
-    result = load_result(Path("results/ladder/sgd-seed0.json"), data.test, data.fingerprint)
+    result = load_result(Path("results/runs/sgd-seed0.json"), data.test, data.fingerprint)
     print(result.accuracy)
+
+A row is what runs that differ only in their seed share, and its name says all of it:
+decay+holdout=10000+precision=bfloat16. Float32 and no hold-out go without saying.
 
 The file holds every predicted digit, so that whatever else is asked of a run later, an interval or
 a comparison, is computed and never stored.
@@ -59,7 +62,9 @@ class Result:
     @property
     def row(self) -> str:
         """The name under which runs that differ only in their seed are gathered."""
-        return row_name(self.recipe, self.precision, self.pretrained_weights is not None)
+        return row_name(
+            self.recipe, self.precision, self.holdout, self.pretrained_weights is not None
+        )
 
     @property
     def accuracy(self) -> float:
@@ -73,10 +78,17 @@ class Result:
         return np.frombuffer(self.predictions.encode(), np.uint8) - ord("0")
 
 
-def row_name(recipe: Recipe, precision: str, pretrained: bool) -> str:
+def row_name(recipe: Recipe, precision: str, holdout: int, pretrained: bool) -> str:
     """Return the recipe's name, with what else sets its runs apart from others."""
-    start = "+pretrained" if pretrained else ""
-    return recipe.name + start + ("" if precision == "float32" else f"+precision={precision}")
+    parts = [recipe.name, "pretrained" if pretrained else ""]
+    parts += [f"holdout={holdout}" if holdout else ""]
+    parts += [f"precision={precision}" if precision != "float32" else ""]
+    return "+".join(part for part in parts if part)
+
+
+def file_name(row: str, seed: int) -> str:
+    """Return the name of the file that holds one run's result."""
+    return f"{row}-seed{seed}.json"
 
 
 def save_result(path: Path, result: Result) -> None:
@@ -108,7 +120,7 @@ def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
                 f"{path}: measured on another data set (fingerprint {result.data[:12]}, expected "
                 f"{fingerprint[:12]}); give its folder by --data-dir, or {advice}"
             )
-        if path.name != f"{result.row}-seed{result.seed}.json":
+        if path.name != file_name(result.row, result.seed):
             raise ResultError(
                 f"{path}: holds seed {result.seed} of {result.row}; expected what its name says; "
                 f"{advice}"
@@ -126,20 +138,31 @@ def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
     return result
 
 
-def load_results(directory: Path, test: Examples, fingerprint: str) -> dict[str, list[Result]]:
-    """Read every result in a directory, by row in the recipes' order, each row ordered by seed.
+def load_results(
+    paths: Iterable[Path], test: Examples, fingerprint: str
+) -> dict[str, list[Result]]:
+    """Read results, by row in the recipes' order, each row ordered by seed.
 
     Raises:
-        ResultError: the directory has no results, or one of them is not right.
+        ResultError: one of them is not right.
     """
-    paths = sorted(directory.glob("*-seed*.json"))
-    if not paths:
-        raise ResultError(f"{directory}: no results here; run `mnist experiment {directory.name}`")
     rows: dict[str, list[Result]] = {}
     for path in paths:
         result = load_result(path, test, fingerprint)
         rows.setdefault(result.row, []).append(result)
     return {row: sorted(rows[row], key=lambda r: r.seed) for row in in_order(rows)}
+
+
+def find_results(directory: Path) -> list[Path]:
+    """Return all result files in a folder.
+
+    Raises:
+        ResultError: there are none.
+    """
+    paths = sorted(directory.glob("*-seed*.json"))
+    if not paths:
+        raise ResultError(f"{directory}: no results here; expected what `mnist experiment` wrote")
+    return paths
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
@@ -149,15 +172,16 @@ def in_order(rows: Iterable[str]) -> list[str]:
 
 
 def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:
-    """Read the results of one row, named as a path: results/ladder/sgd.
+    """Read the results of one row, named as a path: results/runs/sgd.
 
     Raises:
         ResultError: there are none, or one of them is not right.
     """
-    rows = load_results(path.parent, test, fingerprint)
-    if path.name not in rows:
-        raise ResultError(f"{path}: {unknown('row', path.name, rows)}")
-    return rows[path.name]
+    names = [re.sub(r"-seed\d+$", "", found.stem) for found in find_results(path.parent)]
+    if path.name not in names:
+        raise ResultError(f"{path}: {unknown('row', path.name, in_order(set(names)))}")
+    paths = [f for f in find_results(path.parent) if re.sub(r"-seed\d+$", "", f.stem) == path.name]
+    return load_results(paths, test, fingerprint)[path.name]
 
 
 def load_histories(
@@ -178,7 +202,7 @@ def load_histories(
                 f"{directory}: neither a run nor results here; expected what `mnist train` or "
                 f"`mnist experiment` wrote"
             )
-        rows = load_results(directory, test, fingerprint)
+        rows = load_results(find_results(directory), test, fingerprint)
         return {row: [result.history for result in results] for row, results in rows.items()}
     try:
         history = [json.loads(line) for line in metrics.read_text().splitlines()]

@@ -1,6 +1,6 @@
 """Recipes × seeds → results, as many at a time as there are cores.
 
-    run_experiment(EXPERIMENTS["ladder"], Path("results/ladder"), load_mnist(), Options())
+    run_experiment(EXPERIMENTS["ladder"].runs(), Path("runs/ladder"), load_mnist(), Options())
 
 Each run is a process of its own with one thread: on a small network two such processes are faster
 than one with two threads. What is done is not done again; a killed experiment loses the runs that
@@ -24,34 +24,15 @@ from rich.live import Live
 from rich.table import Table
 from torch import Tensor
 
+from ..alexnet import load_pretrained
 from ..data import Examples, Mnist, load_mnist
 from ..device import count_cores, environment, pick_device, pick_precision, use_threads
-from ..errors import MnistError, ResultError
-from ..files import make_folder, remove_leftovers, write_atomically
-from ..recipes import FAILED_IDEAS, FRONTIER, LADDER, Recipe, find_recipe
+from ..errors import ExperimentError, MnistError, ResultError
+from ..files import make_folder, remove_leftovers
 from ..trained import Trained, file_checksum
 from ..training import fit
-from .results import Result, load_result, row_name, save_result
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training to be done."""
-
-    recipe: Recipe
-    seed: int
-    precision: str = "float32"
-    pretrained_weights: Path | None = None
-
-    @property
-    def row(self) -> str:
-        """The name that runs differing only in their seed share."""
-        return row_name(self.recipe, self.precision, self.pretrained_weights is not None)
-
-    @property
-    def file_name(self) -> str:
-        """Where its result goes, in the experiment's folder."""
-        return f"{self.row}-seed{self.seed}.json"
+from .experiments import Run
+from .results import Result, load_result, save_result
 
 
 @dataclass(frozen=True)
@@ -61,45 +42,30 @@ class Options:
     Attributes:
         workers: processes at a time; None for one per core, or one where the device is a GPU.
         threads: per process.
-        data_dir, holdout: as for `load_mnist`.
+        data_dir: as for `load_mnist`.
     """
 
     workers: int | None = None
     threads: int = 1
     device: str = "auto"
     data_dir: Path | None = None
-    holdout: int = 0
 
 
-def _runs(rows: dict[str, int], *precisions: str) -> list[Run]:
-    """Return the runs of {recipe: number of seeds}, every row's first seed before any second."""
-    runs = [
-        Run(find_recipe(name), seed, precision)
-        for name, seeds in rows.items()
-        for precision in precisions
-        for seed in range(seeds)
-    ]
-    return sorted(runs, key=lambda run: run.seed)
+def choose_options(
+    timed: bool, workers: int | None, threads: int | None, device: str, data_dir: Path | None
+) -> Options:
+    """Return how runs are done: by default one thread each, or all of them where time is the point.
 
-
-# Five seeds as the original had; ten where our own claims rest, and for what others are held to.
-_BASES = {"sgd": 10, "decay": 10}
-EXPERIMENTS = {
-    "ladder": _runs({recipe.name: 5 for recipe in LADDER} | _BASES, "float32"),
-    "precision": _runs({"decay": 10}, "float32", "bfloat16"),
-    "frontier": _runs({recipe.name: 10 for recipe in FRONTIER}, "auto"),
-    # In bfloat16, bases too: a quarter less time; what that changes is for `precision` to show.
-    # AlexNet takes over 20 times as long as its base, so it gets one epoch, and so does its base;
-    # and a tenth of the learning rate, since at the base's own it diverges.
-    "failed-ideas": _runs(
-        _BASES
-        | {recipe.name: 5 for recipe in FAILED_IDEAS if recipe.network != "alexnet"}
-        | {"sgd+num-epochs=1": 3, "sgd-alexnet+learning-rate=0.0001+num-epochs=1": 3},
-        "bfloat16",
-    ),
-}
-# Where seconds are the point, a run has the machine and all its cores to itself.
-TIMED = {"frontier"}
+    Raises:
+        ExperimentError: there would be no worker or no thread.
+    """
+    if timed and workers is None:
+        workers = 1
+    if threads is None:
+        threads = count_cores() if timed else 1
+    if threads < 1 or (workers is not None and workers < 1):
+        raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
+    return Options(workers, threads, device, data_dir)
 
 
 @dataclass
@@ -118,9 +84,6 @@ def run_experiment(
 ) -> dict[str, str]:
     """Do the runs that have no result yet, and write one result file each.
 
-    A result that another experiment beside this one has for the same run is taken from there, if
-    it comes from the same commit, versions and machine: it would come out the same again.
-
     Returns:
         What went wrong, by file name; empty when every run has its result.
 
@@ -134,11 +97,7 @@ def run_experiment(
     runs = list(dict.fromkeys(runs))
     workers = options.workers or (1 if device.type == "cuda" else count_cores())
     commit = current_commit()
-    where = environment(device) | {"threads": options.threads}
-    done = {run: r for run in runs if (r := _existing(run, directory, data, options.holdout))}
-    for run in runs:
-        if run not in done and (sister := _sister(run, directory, data, options, where, commit)):
-            done[run] = sister
+    done = {run: r for run in runs if (r := _existing(run, directory, data))}
     waiting = [run for run in runs if run not in done]
     failures: dict[str, str] = {}
     jobs: list[_Job] = []
@@ -169,48 +128,19 @@ def run_experiment(
     return failures
 
 
-def _existing(run: Run, directory: Path, data: Mnist, holdout: int) -> Result | None:
+def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     """Return the result that the run has in this folder; None if it has none."""
     path = directory / run.file_name
     if not path.exists():
         return None
     result = load_result(path, data.test, data.fingerprint)
-    if not _answers(result, run, holdout):
+    theirs = (result.recipe, result.pretrained_weights)
+    if theirs != (run.recipe, file_checksum(run.pretrained_weights)):
         raise ResultError(
-            f"{path}: was measured with another recipe of that name, hold-out or pretrained "
-            f"weights; move it away, or choose another --output"
+            f"{path}: was measured with another recipe of that name or other pretrained weights; "
+            f"move it away, or choose another --output"
         )
     return result
-
-
-def _sister(
-    run: Run,
-    directory: Path,
-    data: Mnist,
-    options: Options,
-    where: dict[str, Any],
-    commit: str | None,
-) -> Result | None:
-    """Copy the run's result from an experiment beside this one, if it was measured alike."""
-    if commit is None or commit.endswith("+"):
-        return None
-    for candidate in sorted(directory.parent.glob(f"*/{run.file_name}")):
-        try:
-            result = load_result(candidate, data.test, data.fingerprint)
-        except ResultError:
-            continue  # it is not this experiment's to complain of
-        alike = (result.environment, result.commit) == (where, commit)
-        if alike and _answers(result, run, options.holdout):
-            print(f"{run.file_name}: taken from {candidate.parent}", file=sys.stderr)
-            write_atomically(directory / run.file_name, candidate.read_bytes())
-            return result
-    return None
-
-
-def _answers(result: Result, run: Run, holdout: int) -> bool:
-    """Whether the result is of that run, not of another with the same name."""
-    theirs = (result.recipe, result.holdout, result.pretrained_weights)
-    return theirs == (run.recipe, holdout, file_checksum(run.pretrained_weights))
 
 
 def _start(run: Run, options: Options) -> _Job:
@@ -236,7 +166,7 @@ def _work(pipe: Connection, run: Run, options: Options) -> None:
     """Do one run and send its result; the body of a worker process."""
     try:
         use_threads(options.threads)
-        data = load_mnist(options.data_dir, holdout=options.holdout)
+        data = load_mnist(options.data_dir, holdout=run.holdout)
         # The first optimizer imports half of PyTorch, which belongs to the start of a process.
         torch.optim.SGD([torch.zeros(1)])
         pipe.send(measure(run, data, options, _PipeProgress(pipe)))
@@ -257,7 +187,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         seed=run.seed,
         device=options.device,
         precision=run.precision,
-        pretrained_weights=run.pretrained_weights,
+        weights=load_pretrained(run.pretrained_weights, run.recipe.network),
         progress=progress,
     )
     tested = {} if data.holdout else _test(trained, data.test)  # who chooses, must not know
@@ -268,7 +198,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         seed=run.seed,
         precision=trained.precision,
         data=data.fingerprint,
-        holdout=options.holdout,
+        holdout=run.holdout,
         test_accuracy=tested.get("accuracy"),
         holdout_accuracy=last.get("holdout_accuracy"),
         predictions=tested.get("predictions", ""),

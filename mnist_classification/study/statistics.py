@@ -15,13 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-# Test images whose label most human raters do not agree with: a model that agrees with people
-# misses about these, so that it scores 99.9% at most.
-DISPUTED = (
-    *(947, 1621, 1901, 2130, 2462, 2597, 2654, 3520),
-    *(3558, 5937, 6651, 6783, 8527, 9679, 9729),
-)
-
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -1,18 +1,16 @@
-"""From results to text: the tables in README, and model cards.
+"""From results to text: the tables in README and docs/.
 
-    rows = load_results(Path("results/ladder"), data.test, data.fingerprint)
-    print(report("ladder", rows, data.test.labels))
+    print(report(ladder_tables, rows, data.test.labels))
 
-Every figure is computed from result files; the only ones typed here are those that the original's
-README claims.
+Every figure is computed from result files.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +18,9 @@ from ..data import SHA256, fingerprint
 from ..errors import ResultError
 from ..files import write_atomically
 from ..recipes import IDEAS, LADDER, Recipe, settings
+from .published import DISPUTED, ORIGINAL
 from .results import Result
 from .statistics import (
-    DISPUTED,
     Comparison,
     bootstrap_interval,
     compare_family,
@@ -31,59 +29,45 @@ from .statistics import (
     summarize,
 )
 
-if TYPE_CHECKING:
-    pass
-
-# What the README that this project follows gives, in percent: means of five runs.
-ORIGINAL = {
-    "baseline": 10.0,
-    "vanilla": 97.25,
-    "normalization": 97.98,
-    "batch-64": 98.36,
-    "batch-32": 98.48,
-    "lr-0.0005": 98.73,
-    "deeper": 99.05,
-    "sgd": 99.2,
-}
-
-# What others report: how, where, error in percent, seconds. Sources in results/frontier/README.md.
-ANCHORS = [
-    ("tuomaso, GTX 1660 Ti", 0.959, 0.762),
-    ("tinygrad, GPU", 2.0, 5.0),
-    ("a model card, 2-core CPU", 1.69, 60.0),
-    ("a model card, T4", 0.81, 56.0),
-    ("the original, K80", 0.8, 120.0),
-    ("Doucet, P100", 0.262, 300.0),
-]
-
 MNIST_FINGERPRINT = fingerprint(SHA256)
 
 Rows = dict[str, list[Result]]
 
 
-def report(experiment: str, rows: Rows, labels: np.ndarray) -> str:
-    """Return an experiment's tables as Markdown.
+def report(tables: Callable[[Rows], list[str]], rows: Rows, labels: np.ndarray) -> str:
+    """Return an experiment's tables as Markdown, with the details and where it was measured.
 
     Args:
-        experiment: its name; `ladder`, `failed-ideas` and `frontier…` have tables of their own
-            kind.
+        tables: one of those below, as `Experiment.tables`.
         rows: as `load_results` gives them.
         labels: (10000,) uint8, of the test set.
     """
-    if experiment == "ladder":
-        parts = [_ladder_table(rows), _steps_table(rows)]
-    elif experiment == "failed-ideas":
-        parts = [_ideas_table(rows, base) for base in ("sgd", "decay")] + [_alexnet_text(rows)]
-    elif experiment.startswith("frontier"):
-        parts = [_frontier_table(rows)]
-    else:
-        parts = [_difference_table(list(rows), rows, "difference to the first row")]
     details = [
         "<details><summary>Minimum, maximum, halves of the test set, disputed labels</summary>",
         _detail_table(rows, labels),
         "</details>",
     ]
-    return "\n\n".join([*parts, *details, _footnote(rows)]) + "\n"
+    return "\n\n".join([*tables(rows), *details, _footnote(rows)]) + "\n"
+
+
+def ladder_tables(rows: Rows) -> list[str]:
+    """Each row beside the original's figure, and each step."""
+    return [_ladder_table(rows), _steps_table(rows)]
+
+
+def ideas_tables(rows: Rows) -> list[str]:
+    """The failed ideas on both of the last rows, and AlexNet."""
+    return [*(_ideas_table(rows, base) for base in ("sgd", "decay")), _alexnet_text(rows)]
+
+
+def difference_tables(rows: Rows) -> list[str]:
+    """Each row against the first."""
+    return [_difference_table(list(rows), rows, "difference to the first row")]
+
+
+def frontier_tables(rows: Rows) -> list[str]:
+    """Accuracy and seconds."""
+    return [_frontier_table(rows)]
 
 
 def compare_rows(
@@ -196,14 +180,12 @@ def _steps_table(rows: Rows) -> str:
 
 def _ideas_table(rows: Rows, base: str) -> str:
     """Every idea on one base, the base first."""
-    base_row = next((r for r in rows if r.split("+precision")[0] == base), None)
-    if base_row is None:
+    names = {results[0].recipe.name: row for row, results in rows.items()}
+    if base not in names:
         raise ResultError(f"no results of {base!r}, which the ideas are held against")
-    names = [
-        row for idea in IDEAS for row in rows if row.split("+precision")[0] == f"{base}-{idea}"
-    ]
+    ideas = [names[f"{base}-{idea}"] for idea in IDEAS if f"{base}-{idea}" in names]
     return f"**On `{base}`**\n\n" + _difference_table(
-        [base_row, *names], rows, f"difference to {base}"
+        [names[base], *ideas], rows, f"difference to {base}"
     )
 
 
@@ -244,8 +226,9 @@ def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:
 
 def _alexnet_text(rows: Rows) -> str:
     """AlexNet: what can't be measured here, and what can."""
-    base = [row for row in rows if row.split("+precision")[0] == "sgd+num-epochs=1"]
-    names = base + [row for row, results in rows.items() if results[0].recipe.network == "alexnet"]
+    recipes = {row: results[0].recipe for row, results in rows.items()}
+    names = [row for row, recipe in recipes.items() if recipe.name == "sgd+num-epochs=1"]
+    names += [row for row, recipe in recipes.items() if recipe.network == "alexnet"]
     pretrained = any("+pretrained" in name for name in names)
     text = "**AlexNet**" + ("" if pretrained else ", pretrained: not measured, weights unavailable")
     if len(names) < 2:

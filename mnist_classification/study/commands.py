@@ -1,0 +1,131 @@
+"""The commands that measure and compare: arguments and exit codes only, as in cli.py."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..errors import ExperimentError
+from ..options import DataDir, Device, Holdout, Json, Precision, PretrainedWeights
+
+RESULTS = Path("results/runs")  # what is committed
+
+Results = Annotated[Path, Parameter(help="folder of result files")]
+
+
+def experiment(
+    name: Annotated[
+        str,
+        Parameter(
+            help="ladder, failed-ideas, precision, frontier, or run for recipes of your choice"
+        ),
+    ],
+    *,
+    recipes: str | None = None,
+    seeds: str | None = None,
+    holdout: Holdout = 0,
+    output: Path | None = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    precision: Precision | None = None,
+    pretrained_weights: PretrainedWeights = None,
+    workers: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Train recipes × seeds and write one result file per run; what is done is not done again.
+
+    Example: mnist experiment run --recipes sgd,sgd+batch-size=8 --seeds 0-4
+
+    Parameters
+    ----------
+    recipes:
+        For run: recipes by name, separated by commas, changes added as +field=value.
+    seeds:
+        For run: such as 0-4 or 1,5,8.
+    output:
+        Folder of the results; else runs/NAME.
+    precision:
+        For run: auto, bfloat16 or float32; else float32.
+    workers:
+        Processes at a time; else one per core, or one on a GPU. For frontier: one.
+    threads:
+        Threads per process; else one. For frontier: one per core.
+    """
+    from ..data import load_mnist
+    from .experiments import choose_runs
+    from .runner import choose_options, run_experiment
+
+    runs, timed = choose_runs(name, recipes, seeds, precision, holdout, pretrained_weights)
+    options = choose_options(timed, workers, threads, device, data_dir)
+    directory = output or Path("runs") / name
+    failures = run_experiment(runs, directory, load_mnist(data_dir), options)
+    print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")
+    if failures:
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in failures.items())
+        raise ExperimentError(f"{len(failures)} runs failed: {reasons}")
+
+
+def report(
+    name: Annotated[str, Parameter(help="experiment, or folder of result files")],
+    *,
+    results: Results = RESULTS,
+    update: Path | None = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write an experiment's tables as Markdown, from its result files.
+
+    Example: mnist report ladder --results runs/ladder
+
+    Parameters
+    ----------
+    update:
+        Markdown file in which to replace the experiment's section, instead of printing it.
+    """
+    from ..data import load_mnist
+    from .experiments import EXPERIMENTS
+    from .results import find_results, load_results
+    from .tables import difference_tables, update_section
+    from .tables import report as report_text
+
+    data = load_mnist(data_dir)
+    if name in EXPERIMENTS:
+        tables = EXPERIMENTS[name].tables
+        rows = EXPERIMENTS[name].load(results, data.test, data.fingerprint)
+    else:
+        tables = difference_tables
+        rows = load_results(find_results(Path(name)), data.test, data.fingerprint)
+    text = report_text(tables, rows, data.test.labels)
+    if update:
+        update_section(update, name, text)
+    else:
+        print(text, end="")
+
+
+def compare(
+    before: Annotated[Path, Parameter(help="such as results/runs/sgd, or a model's directory")],
+    after: Annotated[Path, Parameter(help="another of the same kind")],
+    *,
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Compare two recipes over their seeds, or two models on the same images.
+
+    Example: mnist compare results/runs/sgd results/runs/decay
+    """
+    from ..data import load_mnist
+    from .results import load_row
+    from .tables import compare_models, compare_rows
+
+    data = load_mnist(data_dir)
+    if (before / "config.json").exists() or (after / "config.json").exists():
+        from ..trained import load_model
+
+        first, second = (load_model(path).predict(data.test.images) for path in (before, after))
+        facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
+    else:
+        first_row, second_row = (
+            load_row(path, data.test, data.fingerprint) for path in (before, after)
+        )
+        facts, text = compare_rows(first_row, second_row, data.test.labels)
+    print(json.dumps(facts) if json_ else text)
