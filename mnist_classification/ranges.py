@@ -42,7 +42,7 @@ def check(owner: object) -> None:
     Raises:
         RecipeError: names the setting, its value and what is expected.
     """
-    for field, hint in get_hints(owner.__class__).items():
+    for field, hint in get_hints(type(owner)).items():  # type: ignore[arg-type]
         kind, value = hint.__origin__, getattr(owner, field)
         if choices := typing.get_args(kind):
             if value not in choices:
