@@ -8,18 +8,16 @@ epoch, which nothing else in this project does: it is how a figure comes out too
 """
 
 import dataclasses
-import json
 import multiprocessing
 import statistics
-from pathlib import Path
+
+import common
 
 from mnist_classification.data import load_mnist
 from mnist_classification.device import use_threads
-from mnist_classification.files import write_atomically
 from mnist_classification.recipes import find_recipe
 from mnist_classification.training import fit
 
-RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "best_epoch.json"
 SEEDS = range(20, 25)
 
 
@@ -34,11 +32,12 @@ def test_accuracies(seed: int) -> list[float]:
 
 def main() -> None:
     """Train, write the test accuracies, and print the two means."""
+    options = common.parser(__doc__, "best_epoch").parse_args()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         rows = dict(
             zip(map(str, SEEDS), pool.map(test_accuracies, SEEDS, chunksize=1), strict=True)
         )
-    write_atomically(RESULT, json.dumps(rows, indent=1) + "\n")
+    common.save(options.output, rows)
     last, best = ([row[-1] for row in rows.values()], [max(row) for row in rows.values()])
     for name, values in [("last", last), ("best", best)]:
         print(f"{name} epoch: {statistics.mean(values):.3%} ± {statistics.stdev(values):.3%}")

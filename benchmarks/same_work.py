@@ -6,71 +6,30 @@
 The ways take turns, each time in a process of their own (how one sets up memory and threads must
 not help another), for several rounds; the table has medians and ratios. A time is an epoch over
 part of the training set, after an untimed one that warms up; loading the files and starting the
-process are not in it. The result is written to results/benchmarks/same_work.json.
+process are not in it.
 """
 
-import argparse
-import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+import common
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from common import PillowMnist, gemm_ceiling, original_network
+from torch import Tensor
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_classification.data import Examples, Mnist, load_mnist
-from mnist_classification.device import environment, pick_device
-from mnist_classification.files import write_atomically
+from mnist_classification.data import Mnist, load_mnist
+from mnist_classification.device import keep_freed_memory
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import find_recipe
 from mnist_classification.training import fit
 
-RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "same_work.json"
 BATCH_SIZE = 32
-
-
-class PillowMnist(Dataset):
-    """One image at a time, with the steps of torchvision's MNIST, ToTensor and Normalize.
-
-    torchvision itself is not used, since it wants the CUDA build of PyTorch.
-    """
-
-    def __init__(self, examples: Examples):
-        self.images = torch.tensor(examples.images)
-        self.labels = torch.tensor(examples.labels, dtype=torch.int64)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self.images[index], int(self.labels[index])
-        picture = Image.fromarray(image.numpy())
-        # ToTensor: copy out of Pillow, channels first, to [0, 1].
-        pixels = torch.from_numpy(np.array(picture, copy=True)).view(28, 28, 1)
-        pixels = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
-        # Normalize: on a copy, with mean and deviation per channel, the latter checked for zero.
-        mean, std = torch.as_tensor([0.5]), torch.as_tensor([0.5])
-        if (std == 0).any():
-            raise ValueError("zero standard deviation")
-        return pixels.clone().sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), label
-
-
-def original_network() -> nn.Sequential:
-    """Return the deeper CNN in the order of the original's layers, in PyTorch's own layout."""
-    return nn.Sequential(
-        *[nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)],
-        *[nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2)],
-        *[nn.Flatten(), nn.Linear(1024, 100), nn.ReLU(), nn.Linear(100, 10)],
-    )
 
 
 def plain_loop(batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> float:
@@ -105,7 +64,8 @@ def tensors_in_memory(data: Mnist) -> float:
 
 
 def this_project(data: Mnist, precision: str) -> float:
-    """`fit` as it is, with the original's last row."""
+    """`fit` as `mnist train` calls it, with the original's last row."""
+    keep_freed_memory()
     history = fit(find_recipe("sgd+num-epochs=2"), data, device="cpu", precision=precision).history
     return history[1]["seconds"] - history[0]["seconds"]
 
@@ -118,17 +78,6 @@ WAYS: dict[str, Callable[[Mnist], float]] = {
 }
 
 
-def gemm_ceiling(dtype: torch.dtype) -> float:
-    """Return the floating-point operations per second of a large matrix product, best of three."""
-    matrix = torch.randn(4096, 4096).to(dtype)
-    seconds = []
-    for _ in range(4):
-        started = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - started)
-    return 2 * 4096**3 / min(seconds[1:])
-
-
 def operations_per_image() -> float:
     """Return the floating-point operations of one image's forward and backward pass."""
     network = build("deeper-cnn", torch.Generator())
@@ -139,8 +88,7 @@ def operations_per_image() -> float:
 
 def measure_in_own_process(way: str, images: int) -> float:
     """Return images per second of one way, measured by this script in a new process."""
-    command = [sys.executable, __file__, "--way", way, "--images", str(images)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return float(common.run_script(__file__, "--way", way, "--images", str(images)))
 
 
 def run(rounds: int, images: int) -> dict[str, Any]:
@@ -159,7 +107,7 @@ def run(rounds: int, images: int) -> dict[str, Any]:
             "float32": gemm_ceiling(torch.float32),
             "bfloat16": gemm_ceiling(torch.bfloat16),
         },
-        "environment": environment(pick_device("cpu")),
+        "environment": common.environment(),
     }
 
 
@@ -191,10 +139,9 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table; with --way, measure that one once and print its rate."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = common.parser(__doc__, "same_work")
     parser.add_argument("--rounds", type=int, default=7, help="measurements of each way")
     parser.add_argument("--images", type=int, default=12_800, help="images per epoch")
-    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file of the result")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, once, in this process")
     options = parser.parse_args()
     if options.way:
@@ -203,8 +150,7 @@ def main() -> None:
         print(len(part.train) / WAYS[options.way](part))
         return
     result = run(options.rounds, options.images)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    common.save(options.output, result)
     print(table(result))
 
 

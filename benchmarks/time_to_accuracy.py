@@ -7,31 +7,28 @@ The original's way and the fast recipe that others published, both in plain PyTo
 with the rows of `mnist experiment frontier`, each time in a process of its own; those that take
 minutes take part in every third round. A time has in it: building the network, preparing the
 arrays from bytes in memory, training, and the test pass. Starting the process, with its imports
-and the reading of the files, is measured beside it. What results/benchmarks/time_to_accuracy.json
-holds is not done again, so that it can be stopped and goes on. Nothing else should run on the
+and the reading of the files, is measured beside it. All of them run on the CPU. What the result
+file holds is not done again, so that it can be stopped and goes on. Nothing else should run on the
 machine.
 """
 
-import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import common
 import torch
 import torch.nn.functional as F
-from same_work import PillowMnist, gemm_ceiling, original_network
+from common import PillowMnist, gemm_ceiling, original_network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_classification.data import Mnist, load_mnist
-from mnist_classification.device import environment, pick_device
-from mnist_classification.files import write_atomically
+from mnist_classification.device import keep_freed_memory
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import FRONTIER, Recipe
 from mnist_classification.study.experiments import Run
@@ -40,7 +37,6 @@ from mnist_classification.study.statistics import summarize
 from mnist_classification.trained import predict
 from mnist_classification.whitening import whiten
 
-RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "time_to_accuracy.json"
 ORIGINAL = "the original's way"
 TUOMASO = "tuomaso's recipe"
 SLOW = (ORIGINAL, FRONTIER[-1].name)
@@ -110,7 +106,8 @@ def this_project(recipe: str) -> Callable[[Mnist, int], tuple[float, float]]:
 
     def run(data: Mnist, seed: int) -> tuple[float, float]:
         chosen = next(r for r in FRONTIER if r.name == recipe)
-        result = measure(Run(chosen, seed, "auto"), data, Options())
+        keep_freed_memory()
+        result = measure(Run(chosen, seed, "auto"), data, Options(device=common.DEVICE))
         return result.accuracy, result.total_seconds
 
     return run
@@ -137,10 +134,8 @@ def operations(recipe: Recipe) -> int:
 
 def measure_in_own_process(way: str, seed: int) -> dict[str, Any]:
     """Return what one run of a way measured, with the time that its process took besides."""
-    command = [sys.executable, __file__, "--way", way, "--seed", str(seed)]
     started = time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result = json.loads(done.stdout)
+    result = json.loads(common.run_script(__file__, "--way", way, "--seed", str(seed)))
     return result | {"start_seconds": time.perf_counter() - started - result["seconds"]}
 
 
@@ -178,9 +173,8 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure what is missing and print the table; with --way, that one once, as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = common.parser(__doc__, "time_to_accuracy")
     parser.add_argument("--rounds", type=int, default=10, help="each with a seed of its own")
-    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file of the results")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, in this process")
     parser.add_argument("--seed", type=int, default=0, help="for --way")
     options = parser.parse_args()
@@ -190,12 +184,10 @@ def main() -> None:
         accuracy, seconds = WAYS[options.way](data, options.seed)
         print(json.dumps({"accuracy": accuracy, "seconds": seconds}))
         return
-    if options.output.exists():
-        result = json.loads(options.output.read_text())
-    else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
+    result = common.load(options.output)
+    if result is None:
         ceiling = gemm_ceiling(torch.bfloat16)
-        result = {"environment": environment(pick_device("cpu")), "gemm_ceiling": ceiling}
+        result = {"environment": common.environment(), "gemm_ceiling": ceiling}
     runs = result.setdefault("runs", [])
     for seed in range(options.rounds):
         for way in WAYS:
@@ -204,7 +196,7 @@ def main() -> None:
                 continue
             print(f"round {seed + 1} of {options.rounds}: {way}", file=sys.stderr, flush=True)
             runs.append({"way": way, "seed": seed} | measure_in_own_process(way, seed))
-            write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+            common.save(options.output, result)
     print(table(result))
 
 

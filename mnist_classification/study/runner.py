@@ -26,7 +26,14 @@ from torch import Tensor
 
 from ..alexnet import load_pretrained
 from ..data import Examples, Mnist, load_mnist
-from ..device import count_cores, environment, pick_device, pick_precision, use_threads
+from ..device import (
+    count_cores,
+    environment,
+    keep_freed_memory,
+    pick_device,
+    pick_precision,
+    use_threads,
+)
 from ..errors import ExperimentError, MnistError, ResultError
 from ..files import make_folder, remove_leftovers
 from ..trained import Trained, file_checksum
@@ -166,6 +173,7 @@ def _work(pipe: Connection, run: Run, options: Options) -> None:
     """Do one run and send its result; the body of a worker process."""
     try:
         use_threads(options.threads)
+        keep_freed_memory()
         data = load_mnist(options.data_dir, holdout=run.holdout)
         # The first optimizer imports half of PyTorch, which belongs to the start of a process.
         torch.optim.SGD([torch.zeros(1)])

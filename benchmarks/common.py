@@ -1,0 +1,119 @@
+"""What the benchmarks share: where a result goes, on which machine, and the original's way.
+
+A benchmark writes to runs/benchmarks/NAME.json unless it is told otherwise. What is committed lies
+in results/benchmarks/, and `table` in each of them makes the table in docs/ of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from mnist_classification import device
+from mnist_classification.data import Examples
+from mnist_classification.errors import MnistError
+from mnist_classification.files import make_folder, write_atomically
+
+DEVICE = "cpu"  # of every way, so that they can be held against each other
+
+
+def parser(documentation: str, name: str) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's flags, with --output."""
+    made = argparse.ArgumentParser(description=documentation.splitlines()[0])
+    output = Path("runs") / "benchmarks" / f"{name}.json"
+    made.add_argument("--output", type=Path, default=output, help="JSON file of the result")
+    return made
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, processor, threads and device, as stored with every result."""
+    return device.environment(device.pick_device(DEVICE))
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """Return the result that a benchmark goes on from; None where there is no file.
+
+    Exits with one line where the file was measured on another machine or with other versions:
+    no table mixes them.
+    """
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    here, there = environment(), result["environment"]
+    different = [f"{k} is {there.get(k)!r} there" for k in here if here[k] != there.get(k)]
+    if different:
+        sys.exit(
+            f"error: {path}: measured elsewhere ({'; '.join(different)}); expected this machine; "
+            f"try another --output"
+        )
+    return result
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write a result whole or not at all."""
+    try:
+        make_folder(path.parent)
+        write_atomically(path, json.dumps(result, indent=1) + "\n")
+    except MnistError as error:
+        sys.exit(f"error: {error}")
+
+
+def run_script(path: str, *arguments: str) -> str:
+    """Run a benchmark's script with other flags in a process of its own; return what it prints."""
+    command = [sys.executable, path, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+class PillowMnist(Dataset):
+    """One image at a time, with the steps of torchvision's MNIST, ToTensor and Normalize.
+
+    torchvision itself is not used, since it wants the CUDA build of PyTorch.
+    """
+
+    def __init__(self, examples: Examples):
+        self.images = torch.tensor(examples.images)
+        self.labels = torch.tensor(examples.labels, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.images[index], int(self.labels[index])
+        picture = Image.fromarray(image.numpy())
+        # ToTensor: copy out of Pillow, channels first, to [0, 1].
+        pixels = torch.from_numpy(np.array(picture, copy=True)).view(28, 28, 1)
+        pixels = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
+        # Normalize: on a copy, with mean and deviation per channel, the latter checked for zero.
+        mean, std = torch.as_tensor([0.5]), torch.as_tensor([0.5])
+        if (std == 0).any():
+            raise ValueError("zero standard deviation")
+        return pixels.clone().sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), label
+
+
+def original_network() -> nn.Sequential:
+    """Return the deeper CNN in the order of the original's layers, in PyTorch's own layout."""
+    return nn.Sequential(
+        *[nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Flatten(), nn.Linear(1024, 100), nn.ReLU(), nn.Linear(100, 10)],
+    )
+
+
+def gemm_ceiling(dtype: torch.dtype) -> float:
+    """Return the floating-point operations per second of a large matrix product, best of three."""
+    matrix = torch.randn(4096, 4096).to(dtype)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return 2 * 4096**3 / min(seconds[1:])
