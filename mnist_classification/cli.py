@@ -5,6 +5,7 @@ so that `--help` answers at once.
 """
 
 import dataclasses
+import io
 import json
 import os
 import shlex
@@ -20,6 +21,7 @@ from .options import (
     SHIPPED_MODEL,
     DataDir,
     Device,
+    Fold,
     Holdout,
     Json,
     Precision,
@@ -65,6 +67,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
+    for stream in (sys.stdout, sys.stderr):  # ± and → can't be said in Windows' own encodings
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -109,6 +114,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     holdout: Holdout = 0,
+    fold: Fold = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -130,7 +136,7 @@ def train(
     resume:
         Go on from the last epoch of an interrupted run.
     overwrite:
-        Drop an unfinished run that lies in the directory.
+        Drop what lies in the directory: an unfinished run, or a model of another recipe or data.
     """
     chosen = find_recipe(recipe)
     given = {k: v for k, v in vars(changes).items() if v is not None} if changes else {}
@@ -159,7 +165,7 @@ def train(
     target = pick_device(device)
     precision = pick_precision(precision, target)
     where = environment(target)
-    data = load_mnist(data_dir, holdout=holdout)
+    data = load_mnist(data_dir, holdout=holdout, fold=fold)
     weights = load_pretrained(pretrained_weights, chosen.network)
     checksum = file_checksum(pretrained_weights)
     identity = identify(chosen, seed, data, precision, checksum, where)
@@ -199,21 +205,29 @@ def evaluate(
     *,
     data_dir: DataDir = None,
     device: Device = "auto",
+    precision: Precision | None = None,
     json_: Json = False,
 ) -> None:
     """Test a model: accuracy with its 95% interval, and a table by digit.
 
     Example: mnist evaluate runs/decay-seed0
+
+    Parameters
+    ----------
+    precision:
+        auto, bfloat16 or float32; else the one that the model was trained in.
     """
     from .data import load_mnist
-    from .device import pick_device
+    from .device import pick_device, pick_precision
     from .study.statistics import evaluate
     from .trained import load_model
 
     trained = load_model(model)
-    trained.network.to(pick_device(device))
+    target = pick_device(device)
+    trained.network.to(target)
     test = load_mnist(data_dir).test
-    predictions = trained.predict(test.images).argmax(axis=1)
+    chosen = pick_precision(precision, target) if precision else None
+    predictions = trained.predict(test.images, chosen).argmax(axis=1)
     evaluation = evaluate(predictions, test.labels)
     if json_:
         result = {

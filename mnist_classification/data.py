@@ -2,11 +2,13 @@
 
     data = load_mnist()                       # the embedded MNIST
     data = load_mnist("fashion", holdout=10_000)
+    data = load_mnist(holdout=10_000, fold=2) # the third of six blocks, for cross-validation
 
 The IDX format and the 60,000/10,000 split are those of LeCun, Cortes and Burges,
 "The MNIST database of handwritten digits" (1998).
 """
 
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -33,7 +35,7 @@ IMAGES, LABELS = 0x00000803, 0x00000801
 KINDS = {IMAGES: "images", LABELS: "labels"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to whether they are equal
 class Examples:
     """Labelled images.
 
@@ -67,6 +69,7 @@ class Mnist:
     Attributes:
         train: what the network learns from.
         holdout: what was carved off `train` to choose by, or None.
+        fold: which block of the training set the hold-out is, from 0 on; None without one.
         test: scored once, when everything is chosen.
         sha256: of each uncompressed file, by its name in MNIST.
         directory: where the files lie.
@@ -77,6 +80,7 @@ class Mnist:
     test: Examples
     sha256: dict[str, str]
     directory: Path
+    fold: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -84,17 +88,19 @@ class Mnist:
         return fingerprint(self.sha256)
 
 
-def load_mnist(directory: str | Path | None = None, *, holdout: int = 0) -> Mnist:
+def load_mnist(
+    directory: str | Path | None = None, *, holdout: int = 0, fold: int | None = None
+) -> Mnist:
     """Read the four IDX files, compressed or not.
 
     Args:
         directory: the files' folder, or one laid out as torchvision leaves it (`MNIST/raw`
             inside); None takes the environment's MNIST_DATA_DIR, else the embedded MNIST.
-        holdout: how many training images to set aside, evenly spaced, so that the choice needs
-            no random numbers and every part of the training set is represented.
+        holdout: how many training images to set aside, see `set_aside`.
+        fold: which block of that size, from 0 on; None for the last.
 
     Raises:
-        DataError: a file is missing or is not what its name says.
+        DataError: a file is missing or is not what its name says, or there is no such block.
     """
     directory = Path(directory or os.environ.get("MNIST_DATA_DIR") or EMBEDDED)
     contents = {name: _read(_find(directory, name)) for name in SHA256}
@@ -114,14 +120,40 @@ def load_mnist(directory: str | Path | None = None, *, holdout: int = 0) -> Mnis
         )
         for part in ("train", "t10k")
     )
-    if not 0 <= holdout < len(train):
+    return set_aside(Mnist(train, None, test, sha256, directory), holdout, fold)
+
+
+def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
+    """Return the data set with a contiguous block of its training set held out.
+
+    MNIST's training set alternates two groups of writers: images with an even index are by
+    high-school students (thinner, mean grey 31.3; the first half of the test set has 31.1), those
+    with an odd index by census employees (35.4; the second half has 36.4), each employee's in a
+    row. Every n-th image, for an even n, would therefore be of one group alone; a contiguous block
+    has both, and most of its employees wholly inside.
+
+    Args:
+        holdout: images in a block; 0 for none.
+        fold: which block, from 0 on; None for the last.
+
+    Raises:
+        DataError: the training set has no such block, or nothing would be left of it.
+    """
+    blocks = len(data.train) // holdout if holdout > 0 else 0
+    if holdout < 0 or (holdout and holdout >= len(data.train)):
         raise DataError(
-            f"got a hold-out of {holdout} images; expected 0 to {len(train) - 1}, fewer than the "
-            f"training set has; try 10000"
+            f"got a hold-out of {holdout} images; expected 0 to {len(data.train) - 1}, fewer than "
+            f"the training set has; try 10000"
         )
-    held = np.zeros(len(train), dtype=bool)
-    held[np.arange(holdout) * len(train) // max(holdout, 1)] = True
-    return Mnist(train[~held], train[held] if holdout else None, test, sha256, directory)
+    if fold is not None and not 0 <= fold < blocks:
+        expected = f"0 to {blocks - 1}" if holdout else "a hold-out beside it; try --holdout 10000"
+        raise DataError(f"got fold {fold}; expected {expected}")
+    if not holdout:
+        return data
+    fold = blocks - 1 if fold is None else fold
+    held = np.zeros(len(data.train), dtype=bool)
+    held[fold * holdout : (fold + 1) * holdout] = True
+    return dataclasses.replace(data, train=data.train[~held], holdout=data.train[held], fold=fold)
 
 
 def _find(directory: Path, name: str) -> Path:

@@ -4,13 +4,16 @@ device = pick_device("auto")
 precision = pick_precision("auto", device)
 """
 
+import contextlib
 import ctypes
+import math
 import os
 import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -79,8 +82,20 @@ def use_threads(threads: int | None) -> None:
 
 
 def count_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Return how many processor cores this process may use, limits of its container included."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, int(min(cores, _container_cores())))
+
+
+def _container_cores(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return how many cores the Linux control group, version 2 or 1, lets its processes use."""
+    files = [[root / "cpu.max"], [root / "cpu" / f"cpu.cfs_{k}_us" for k in ("quota", "period")]]
+    for paths in files:
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+            text = " ".join(path.read_text(encoding="utf-8") for path in paths)
+            quota, period = (float(part.replace("max", "inf")) for part in text.split())
+            return quota / period if quota > 0 else math.inf  # version 1 says -1 for no limit
+    return math.inf
 
 
 @cache
@@ -98,7 +113,7 @@ def keep_freed_memory() -> None:
 
 def environment(device: torch.device) -> dict[str, str | int]:
     """Return versions, processor, threads and device, as stored with every result."""
-    return {
+    facts: dict[str, str | int] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.system(),
@@ -107,6 +122,9 @@ def environment(device: torch.device) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+    if device.type == "cuda":
+        facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return facts
 
 
 def _processor() -> str:

@@ -17,7 +17,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         RunError: the disk is full or the folder can't be written; what stood at `path` still does.
     """
     if isinstance(content, str):
-        content = content.encode()
+        content = content.encode("utf-8")
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)

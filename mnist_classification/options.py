@@ -18,6 +18,10 @@ Device = Annotated[str, Parameter(help="auto, cpu or cuda")]
 Precision = Annotated[str, Parameter(help="auto, bfloat16 or float32")]
 Threads = Annotated[int | None, Parameter(help="processor threads; else all")]
 Holdout = Annotated[int, Parameter(help="training images set aside to choose by; 0 = none")]
+Fold = Annotated[
+    int | None,
+    Parameter(help="which block of the training set is set aside, from 0 on; else the last"),
+]
 PretrainedWeights = Annotated[
     Path | None,
     Parameter(help="safetensors file with torchvision's names, for AlexNet to start from"),

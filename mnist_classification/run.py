@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from . import __version__
 from .data import Mnist
 from .errors import ModelError, RunError
 from .files import make_folder, remove_leftovers, write_atomically
@@ -28,6 +29,9 @@ from .recipes import Recipe
 from .trained import Trained
 
 log = logging.getLogger(__name__)
+
+MACHINE = ("torch", "device", "processor", "threads")  # what bits depend on, but not what is meant
+CODE = ("model", "training", "data", "augment", "optimizers", "whitening", "alexnet")
 
 
 def identify(
@@ -49,9 +53,19 @@ def identify(
         "seed": seed,
         "data": data.fingerprint,
         "holdout": len(data.holdout or ()),
+        "fold": data.fold,
         "precision": precision,
         "pretrained_weights": pretrained_weights,
-    } | {key: environment[key] for key in ("torch", "device", "threads")}
+        "code": code_version(),
+    } | {key: environment[key] for key in MACHINE}
+
+
+def code_version() -> str:
+    """Return the package's version and a hash of the files that decide what a run computes."""
+    digest = hashlib.sha256()
+    for name in CODE:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return f"{__version__} {digest.hexdigest()[:16]}"
 
 
 class RunDirectory:
@@ -77,7 +91,8 @@ class RunDirectory:
         Args:
             identity: as `identify` gives it.
             resume: go on from the newest whole checkpoint.
-            overwrite: drop an unfinished run's checkpoints and start again.
+            overwrite: drop an unfinished run's checkpoints, or replace a finished model of another
+                run, and start again.
         """
         self.path = Path(path)
         self.identity = json.loads(json.dumps(identity))  # what comes back from a checkpoint
@@ -90,7 +105,7 @@ class RunDirectory:
 
         Raises:
             RunError: another process has it, it can't be written, or it holds an unfinished run
-                and neither `resume` nor `overwrite` is asked for.
+                and neither `resume` nor `overwrite` is asked for, or another run's model.
         """
         make_folder(self.path)
         self.lock = filelock.FileLock(self.path / ".lock", timeout=0)
@@ -137,7 +152,22 @@ class RunDirectory:
                 f"again"
             )
         elif finished:
+            self._check_replaceable()
             log.warning("%s: replacing the finished run there", self.path)
+
+    def _check_replaceable(self) -> None:
+        """Refuse to replace a model that this run would not give again."""
+        try:
+            theirs = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except ValueError:
+            theirs = {}
+        ours = {key: value for key, value in self.identity.items() if key not in MACHINE}
+        different = [key for key, value in ours.items() if theirs.get(key) != value]
+        if different:
+            raise RunError(
+                f"{self.path}: holds a model of another {', '.join(different)}; --overwrite "
+                f"replaces it, another --output keeps it"
+            )
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoint files, oldest first."""

@@ -35,8 +35,9 @@ class Trained:
         recipe, seed, precision, data: what it was trained with; `data` is `Mnist.fingerprint`.
         history: one record per epoch, as in metrics.jsonl.
         test_accuracy: 0 to 1, once it is measured.
-        holdout: how many training images it was not trained on.
+        holdout, fold: how many training images it was not trained on, and which block of them.
         pretrained_weights: SHA-256 of the file that it started from, if any.
+        code: `run.code_version` of the code that trained it.
     """
 
     network: Network
@@ -47,10 +48,17 @@ class Trained:
     history: list[dict[str, Any]] = field(default_factory=list)
     test_accuracy: float | None = None
     holdout: int = 0
+    fold: int | None = None
     pretrained_weights: str | None = None
+    code: str | None = None
 
-    def predict(self, images: np.ndarray, precision: str = "float32") -> np.ndarray:
-        """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8."""
+    def predict(self, images: np.ndarray, precision: str | None = None) -> np.ndarray:
+        """Return the probabilities of the ten digits, (N, 10) float32, for (N, 28, 28) uint8.
+
+        Args:
+            precision: `float32` or `bfloat16`; None for the one it was trained in.
+        """
+        precision = precision or self.precision
         device = next(self.network.parameters()).device
         pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
@@ -71,7 +79,9 @@ class Trained:
             "precision": self.precision,
             "data": self.data,
             "holdout": self.holdout,
+            "fold": self.fold,
             "pretrained_weights": self.pretrained_weights,
+            "code": self.code,
             "test_accuracy": self.test_accuracy,
             "history": self.history,
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -110,7 +120,7 @@ def load_model(directory: str | Path) -> Trained:
     """
     directory = Path(directory)
     try:
-        config = json.loads((directory / "config.json").read_text())
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         content = (directory / "model.safetensors").read_bytes()
     except OSError as error:
         raise ModelError(
@@ -133,7 +143,9 @@ def load_model(directory: str | Path) -> Trained:
         network = build(recipe.network, torch.Generator())
         network.load_state_dict(safetensors.torch.load(content))
         kept = ("seed", "precision", "data", "history", "test_accuracy")
-        optional = {k: config[k] for k in ("holdout", "pretrained_weights") if k in config}
+        optional = {
+            k: config[k] for k in ("holdout", "fold", "pretrained_weights", "code") if k in config
+        }
         return Trained(network.eval(), recipe, **{k: config[k] for k in kept}, **optional)
     except (
         KeyError,

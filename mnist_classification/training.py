@@ -23,7 +23,7 @@ from .model import Network, build, to_pixels
 from .optimizers import build_optimizers
 from .progress import Progress, Silent
 from .recipes import Recipe
-from .run import RunDirectory
+from .run import RunDirectory, code_version
 from .trained import Trained
 from .whitening import whiten
 
@@ -41,8 +41,9 @@ def fit(
 ) -> Trained:
     """Train the recipe's network on `data.train`; the same seed gives the same weights.
 
-    Bit for bit, that is, on one machine with the same versions and number of threads, and no
-    matter how often the run was interrupted. The test set is not looked at.
+    Bit for bit, that is, on one machine's processor with the same versions and number of threads,
+    and no matter how often the run was interrupted; on a GPU as far as cuDNN's deterministic
+    kernels go. The test set is not looked at.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
@@ -63,6 +64,8 @@ def fit(
         trained = Trained(
             *(state.network, recipe, seed, precision, data.fingerprint, history),
             holdout=len(data.holdout or ()),
+            fold=data.fold,
+            code=code_version(),
         )
         epoch_images = min(recipe.images_per_epoch or len(data.train), len(data.train))
         progress.start(recipe.num_epochs, epoch_images, epochs_done=len(history))
@@ -142,9 +145,9 @@ def train_epoch(state: State, order: Tensor, epoch: int, progress: Progress) -> 
     outputs = torch.empty(len(order), 10, device=order.device)
     network.train()
     for i, batch in enumerate(batches):
-        share_done = (epoch * len(batches) + i) / (recipe.num_epochs * len(batches))
+        rate = schedule(recipe, epoch * len(batches) + i, recipe.num_epochs * len(batches))
         for group in (group for optimizer in state.optimizers for group in optimizer.param_groups):
-            group["lr"] = group["initial_lr"] * schedule(recipe, share_done)
+            group["lr"] = group["initial_lr"] * rate
 
         pixels = to_pixels(state.images[batch], mean, std)
         pixels = augment(pixels, recipe.augment, paper=-mean / std, generator=state.generator)
@@ -194,10 +197,11 @@ def check_seed(seed: int) -> None:
         raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
 
 
-def schedule(recipe: Recipe, share_done: float) -> float:
-    """Return the share of the learning rate that is used after that share of the run, 0 to 1."""
-    if share_done < recipe.warmup_share:
-        return share_done / recipe.warmup_share
+def schedule(recipe: Recipe, step: int, total_steps: int) -> float:
+    """Return the share of the learning rate that step `step` uses, counted from 0."""
+    warmup_steps = recipe.warmup_share * total_steps
+    if step < warmup_steps:
+        return min(1.0, (step + 1) / warmup_steps)  # a first step of zero would be none
     if recipe.schedule == "constant":
         return 1.0
-    return (1 - share_done) / (1 - recipe.warmup_share)
+    return (1 - step / total_steps) / (1 - recipe.warmup_share)

@@ -78,7 +78,9 @@ def tsne(
     if interactive:
         make_folder(interactive.parent)
     samples = data.test[:num_samples]
-    before, after = (hidden_features(t, samples.images) for t in (untrained(trained), trained))
+    before, after = (
+        hidden_features(t, samples.images) for t in (untrained(trained, data), trained)
+    )
     spaces = {
         "vanilla-mnist-tsne": ("Raw pixels", raw_pixels(samples.images)),
         "nontrained-model-mnist-tsne": ("Untrained network", before),
@@ -121,7 +123,7 @@ def curves(
     data = load_mnist(data_dir)
     runs: dict[str, list[Any]] = {}
     for source in sources:
-        for name, histories in load_histories(source, data.test, data.fingerprint).items():
+        for name, histories in load_histories(source, data).items():
             runs.setdefault(name, []).extend(histories)
     _save(plot_curves(runs), output, "curves")
 
@@ -251,7 +253,7 @@ def ladder(
     from .plots import plot_ladder
 
     data = load_mnist(data_dir)
-    rows = EXPERIMENTS["ladder"].load(results, data.test, data.fingerprint)
+    rows = EXPERIMENTS["ladder"].load(results, data)
     accuracies = {
         recipe.name: [run.test_accuracy for run in rows[recipe.name] if run.test_accuracy]
         for recipe in LADDER
@@ -280,11 +282,13 @@ def frontier(
     from .plots import plot_frontier
 
     data = load_mnist(data_dir)
-    rows = EXPERIMENTS["frontier"].load(results, data.test, data.fingerprint)
+    rows = EXPERIMENTS["frontier"].load(results, data)
     points = {
-        runs[0].recipe.name: ([run.accuracy for run in runs], [run.total_seconds for run in runs])
-        for runs in rows.values()
+        row: ([run.accuracy for run in runs], [run.total_seconds for run in runs])
+        for row, runs in rows.items()
     }
+    if len({runs[0].precision for runs in rows.values()}) == 1:  # then it need not be in the names
+        points = {row.partition("+precision=")[0]: point for row, point in points.items()}
     _save(plot_frontier(points, ANCHORS), output, "frontier")
 
 

@@ -10,6 +10,7 @@ it starts from the first two principal components, so that the layout of the clu
 something, and its learning rate follows the number of images.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,9 +20,11 @@ from openTSNE import TSNE
 from scipy.spatial import cKDTree
 from sklearn.metrics import silhouette_score
 
+from ..data import Mnist, set_aside
 from ..errors import PlotError
-from ..model import build, to_pixels
+from ..model import to_pixels
 from ..trained import Trained, predict
+from ..training import start
 
 NEIGHBOURS = 10  # that vote on an image's digit
 # openTSNE's defaults: steps with exaggerated attraction, which gather clusters, and steps without.
@@ -30,7 +33,7 @@ STEPS_PER_REPORT = 50
 REPORTS = (EXAGGERATED_STEPS + STEPS) // STEPS_PER_REPORT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding:
     """Images in a plane.
 
@@ -69,10 +72,15 @@ def hidden_features(trained: Trained, images: np.ndarray) -> np.ndarray:
     return predict(trained.network.features, pixels.to(device)).cpu().numpy()
 
 
-def untrained(trained: Trained) -> Trained:
-    """Return the same network as it was before training: the weights that its seed draws."""
-    network = build(trained.recipe.network, torch.Generator().manual_seed(trained.seed))
-    return Trained(network, trained.recipe, trained.seed, trained.precision, trained.data)
+def untrained(trained: Trained, data: Mnist) -> Trained:
+    """Return the same network as training began with it.
+
+    Args:
+        data: what it was trained on, nothing set aside.
+    """
+    train = set_aside(data, trained.holdout, trained.fold).train
+    state = start(trained.recipe, train, trained.seed, torch.device("cpu"), trained.precision)
+    return dataclasses.replace(trained, network=state.network, history=[], test_accuracy=None)
 
 
 def check_perplexity(num_samples: int, perplexity: float) -> None:

@@ -1,7 +1,7 @@
 """The t-SNE pictures as one HTML file, where pointing at a dot shows its image.
 
     page = tsne_page({"trained network": embedding}, examples, probabilities, "MNIST by t-SNE")
-    Path("tsne.html").write_text(page)
+    Path("tsne.html").write_text(page, encoding="utf-8")
 
 Everything is inside the file: it opens without a network, on a phone too.
 """

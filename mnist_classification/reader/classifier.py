@@ -103,7 +103,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError(f"got {type(config).__name__}; expected an object")
         ranges = {"temperature": (0.01, 100), "threshold": (0, 1)}

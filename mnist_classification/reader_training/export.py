@@ -6,6 +6,7 @@ The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logi
 normalisation are inside, so that who uses it has nothing to get wrong.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -40,7 +41,8 @@ class FromBytes(nn.Module):
 def to_onnx(trained: Trained) -> bytes:
     """Return the network in ONNX form, one file with everything in it."""
     recipe = trained.recipe
-    network = trained.network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = copy.deepcopy(trained.network).cpu()  # the caller's stays as and where it is
+    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision's operators are missing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -73,7 +75,8 @@ def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
     content = to_onnx(trained)
     theirs = OnnxClassifier(open_session(content)).predict(images).argmax(axis=1)
     pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
-    ours = predict(trained.network, pixels).argmax(dim=1).numpy()
+    device = next(trained.network.parameters()).device
+    ours = predict(trained.network, pixels.to(device)).argmax(dim=1).cpu().numpy()
     different = int((theirs != ours).sum())
     if different:
         raise ModelError(
@@ -90,7 +93,7 @@ def write_calibration(trained: Trained, holdout: Examples, config: Path) -> Cali
         RunError: the file can't be written.
     """
     found = calibrate(trained, holdout)
-    settings = json.loads(config.read_text()) if config.exists() else {}
+    settings = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
     settings |= {"temperature": found.temperature, "threshold": found.threshold}
     settings["calibration"] = asdict(found)
     write_atomically(config, json.dumps(settings, indent=1) + "\n")

@@ -25,6 +25,7 @@ def experiment(
     recipes: str | None = None,
     seeds: str | None = None,
     holdout: Holdout = 0,
+    folds: str | None = None,
     output: Path | None = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -43,10 +44,12 @@ def experiment(
         For run: recipes by name, separated by commas, changes added as +field=value.
     seeds:
         For run: such as 0-4 or 1,5,8.
+    folds:
+        For run: which blocks of the training set are set aside in turn, such as 0-5.
     output:
         Folder of the results; else runs/NAME.
     precision:
-        For run: auto, bfloat16 or float32; else float32.
+        auto, bfloat16 or float32; else the experiment's own, float32 for run.
     workers:
         Processes at a time; else one per core, or one on a GPU. For frontier: one.
     threads:
@@ -56,7 +59,15 @@ def experiment(
     from .experiments import choose_runs
     from .runner import choose_options, run_experiment
 
-    runs, timed = choose_runs(name, recipes, seeds, precision, holdout, pretrained_weights)
+    runs, timed = choose_runs(
+        name,
+        recipes=recipes,
+        seeds=seeds,
+        precision=precision,
+        holdout=holdout,
+        folds=folds,
+        pretrained_weights=pretrained_weights,
+    )
     options = choose_options(timed, workers, threads, device, data_dir)
     directory = output or Path("runs") / name
     failures = run_experiment(runs, directory, load_mnist(data_dir), options)
@@ -91,11 +102,11 @@ def report(
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
         tables = EXPERIMENTS[name].tables
-        rows = EXPERIMENTS[name].load(results, data.test, data.fingerprint)
+        rows = EXPERIMENTS[name].load(results, data)
     else:
         tables = difference_tables
-        rows = load_results(find_results(Path(name)), data.test, data.fingerprint)
-    text = report_text(tables, rows, data.test.labels)
+        rows = load_results(find_results(Path(name)), data)
+    text = report_text(tables, rows, data)
     if update:
         update_section(update, name, text)
     else:
@@ -124,8 +135,6 @@ def compare(
         first, second = (load_model(path).predict(data.test.images) for path in (before, after))
         facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
     else:
-        first_row, second_row = (
-            load_row(path, data.test, data.fingerprint) for path in (before, after)
-        )
-        facts, text = compare_rows(first_row, second_row, data.test.labels)
+        first_row, second_row = (load_row(path, data) for path in (before, after))
+        facts, text = compare_rows(first_row, second_row, data)
     print(json.dumps(facts) if json_ else text)

@@ -22,8 +22,10 @@ ANCHORS = [
     ("Doucet, P100", 0.262, 300.0),
 ]
 
-# Test images whose label most human raters do not agree with: a model that agrees with people
-# misses about these, so that it scores 99.9% at most.
+# Test images whose label fewer than three of five people chose, who were shown it beside what a
+# network read: a model that agrees with people misses about these, so that it scores 99.9% at most.
+# Northcutt, Athalye and Mueller 2021, "Pervasive label errors in test sets destabilize machine
+# learning benchmarks"; the votes are in mturk/mnist_mturk.json of github.com/cleanlab/label-errors.
 DISPUTED = (
     *(947, 1621, 1901, 2130, 2462, 2597, 2654, 3520),
     *(3558, 5937, 6651, 6783, 8527, 9679, 9729),

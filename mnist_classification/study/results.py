@@ -1,10 +1,10 @@
 """One run's outcome as one JSON file, all in one pool: results/runs/<row>-seed<seed>.json.
 
-    result = load_result(Path("results/runs/sgd-seed0.json"), data.test, data.fingerprint)
+    result = load_result(Path("results/runs/sgd-seed0.json"), data)
     print(result.accuracy)
 
 A row is what runs that differ only in their seed share, and its name says all of it:
-decay+holdout=10000+precision=bfloat16. Float32 and no hold-out go without saying.
+decay+holdout=10000+fold=5+precision=bfloat16. Float32 and no hold-out go without saying.
 
 The file holds every predicted digit, so that whatever else is asked of a run later, an interval or
 a comparison, is computed and never stored.
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Examples
+from ..data import Mnist
 from ..errors import RecipeError, ResultError, unknown
 from ..files import write_atomically
 from ..recipes import RECIPES, Recipe, recipe_from_dict
@@ -35,10 +35,14 @@ class Result:
 
     Attributes:
         row: the recipe's name, with what else sets its runs apart from others.
-        data: `Mnist.fingerprint`; holdout: how many training images were set aside.
+        precision: of training; test_precision: of the predictions.
+        data: `Mnist.fingerprint`; holdout, fold: how many training images were set aside, and
+            which block of them.
+        images_seen: how often an image was learned from, over all epochs.
         test_accuracy, holdout_accuracy: 0 to 1; None where not measured. A run with a hold-out
             is there to choose by, so that its test accuracy is never measured.
-        predictions: the predicted digit of each test image, as one string; "" if not tested.
+        predictions: the predicted digit of each image of the test set, or of the hold-out where
+            there is one, as one string.
         train_seconds: the epochs alone.
         total_seconds: building, preparing the arrays, training and the test pass.
         environment: versions, processor, threads. commit: of the project's repository, if any.
@@ -57,14 +61,16 @@ class Result:
     history: list[dict[str, Any]]
     environment: dict[str, Any]
     commit: str | None
+    images_seen: int
+    test_precision: str
+    fold: int | None = None
     pretrained_weights: str | None = None  # SHA-256 of the file that the network started from
 
     @property
     def row(self) -> str:
         """The name under which runs that differ only in their seed are gathered."""
-        return row_name(
-            self.recipe, self.precision, self.holdout, self.pretrained_weights is not None
-        )
+        pretrained = self.pretrained_weights is not None
+        return row_name(self.recipe, self.precision, self.holdout, self.fold, pretrained)
 
     @property
     def accuracy(self) -> float:
@@ -77,11 +83,20 @@ class Result:
         """The predictions as (N,) uint8."""
         return np.frombuffer(self.predictions.encode(), np.uint8) - ord("0")
 
+    def labels(self, data: Mnist) -> np.ndarray:
+        """Return the labels that the predictions are held against, (N,) uint8."""
+        if not self.holdout:
+            return data.test.labels
+        first = (self.fold or 0) * self.holdout
+        return data.train.labels[first : first + self.holdout]
 
-def row_name(recipe: Recipe, precision: str, holdout: int, pretrained: bool) -> str:
+
+def row_name(
+    recipe: Recipe, precision: str, holdout: int, fold: int | None, pretrained: bool
+) -> str:
     """Return the recipe's name, with what else sets its runs apart from others."""
     parts = [recipe.name, "pretrained" if pretrained else ""]
-    parts += [f"holdout={holdout}" if holdout else ""]
+    parts += [f"holdout={holdout}+fold={fold}" if holdout else ""]
     parts += [f"precision={precision}" if precision != "float32" else ""]
     return "+".join(part for part in parts if part)
 
@@ -98,39 +113,37 @@ def save_result(path: Path, result: Result) -> None:
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
+def load_result(path: Path, data: Mnist) -> Result:
     """Read one result and check that it is what it says.
 
     Args:
-        test: the test set on which it was measured.
-        fingerprint: `Mnist.fingerprint` of that data set.
+        data: the data set on which it was measured, nothing set aside.
 
     Raises:
         ResultError: damaged, of another version or of another data set.
     """
     advice = "move the file away and run the experiment again"
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         version = content.pop("version")
         if version != VERSION:
             raise ResultError(f"{path}: result of version {version}; expected {VERSION}; {advice}")
         result = Result(**content | {"recipe": recipe_from_dict(content["recipe"])})
-        if result.data != fingerprint:
+        if result.data != data.fingerprint:
             raise ResultError(
                 f"{path}: measured on another data set (fingerprint {result.data[:12]}, expected "
-                f"{fingerprint[:12]}); give its folder by --data-dir, or {advice}"
+                f"{data.fingerprint[:12]}); give its folder by --data-dir, or {advice}"
             )
         if path.name != file_name(result.row, result.seed):
             raise ResultError(
                 f"{path}: holds seed {result.seed} of {result.row}; expected what its name says; "
                 f"{advice}"
             )
-        if result.predictions or result.test_accuracy is not None:
-            digits = result.digits
-            if digits.shape != test.labels.shape or not math.isclose(
-                float((digits == test.labels).mean()), result.test_accuracy or 0, abs_tol=1e-9
-            ):
-                raise ResultError(f"{path}: its predictions don't give its accuracy; {advice}")
+        labels = result.labels(data)
+        if len(result.digits) != len(labels) or not math.isclose(
+            float((result.digits == labels).mean()), result.accuracy, abs_tol=1e-9
+        ):
+            raise ResultError(f"{path}: its predictions don't give its accuracy; {advice}")
     except OSError as error:
         raise ResultError(f"{path}: can't be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecipeError) as error:
@@ -138,9 +151,7 @@ def load_result(path: Path, test: Examples, fingerprint: str) -> Result:
     return result
 
 
-def load_results(
-    paths: Iterable[Path], test: Examples, fingerprint: str
-) -> dict[str, list[Result]]:
+def load_results(paths: Iterable[Path], data: Mnist) -> dict[str, list[Result]]:
     """Read results, by row in the recipes' order, each row ordered by seed.
 
     Raises:
@@ -148,7 +159,7 @@ def load_results(
     """
     rows: dict[str, list[Result]] = {}
     for path in paths:
-        result = load_result(path, test, fingerprint)
+        result = load_result(path, data)
         rows.setdefault(result.row, []).append(result)
     return {row: sorted(rows[row], key=lambda r: r.seed) for row in in_order(rows)}
 
@@ -171,7 +182,7 @@ def in_order(rows: Iterable[str]) -> list[str]:
     return sorted(rows, key=lambda row: (place.get(row.split("+")[0], len(place)), row))
 
 
-def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:
+def load_row(path: Path, data: Mnist) -> list[Result]:
     """Read the results of one row, named as a path: results/runs/sgd.
 
     Raises:
@@ -181,12 +192,10 @@ def load_row(path: Path, test: Examples, fingerprint: str) -> list[Result]:
     if path.name not in names:
         raise ResultError(f"{path}: {unknown('row', path.name, in_order(set(names)))}")
     paths = [f for f in find_results(path.parent) if re.sub(r"-seed\d+$", "", f.stem) == path.name]
-    return load_results(paths, test, fingerprint)[path.name]
+    return load_results(paths, data)[path.name]
 
 
-def load_histories(
-    directory: Path, test: Examples, fingerprint: str
-) -> dict[str, list[list[dict[str, Any]]]]:
+def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str, Any]]]]:
     """Read the history of one run, or those of every result in a folder, by row.
 
     Args:
@@ -202,10 +211,10 @@ def load_histories(
                 f"{directory}: neither a run nor results here; expected what `mnist train` or "
                 f"`mnist experiment` wrote"
             )
-        rows = load_results(find_results(directory), test, fingerprint)
+        rows = load_results(find_results(directory), data)
         return {row: [result.history for result in results] for row, results in rows.items()}
     try:
-        history = [json.loads(line) for line in metrics.read_text().splitlines()]
+        history = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ResultError(f"{metrics}: damaged: {error}; train again") from None
     return {re.sub(r"-seed\d+$", "", directory.name): [history]}

@@ -25,7 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ..alexnet import load_pretrained
-from ..data import Examples, Mnist, load_mnist
+from ..data import Mnist, load_mnist
 from ..device import (
     count_cores,
     environment,
@@ -36,7 +36,7 @@ from ..device import (
 )
 from ..errors import ExperimentError, MnistError, ResultError
 from ..files import make_folder, remove_leftovers
-from ..trained import Trained, file_checksum
+from ..trained import file_checksum
 from ..training import fit
 from .experiments import Run
 from .results import Result, load_result, save_result
@@ -47,7 +47,7 @@ class Options:
     """How runs are done, the same for all of an experiment.
 
     Attributes:
-        workers: processes at a time; None for one per core, or one where the device is a GPU.
+        workers: processes at a time; None for as many as the cores have room for, one on a GPU.
         threads: per process.
         data_dir: as for `load_mnist`.
     """
@@ -102,7 +102,8 @@ def run_experiment(
     device = pick_device(options.device)
     runs = [replace(run, precision=pick_precision(run.precision, device)) for run in runs]
     runs = list(dict.fromkeys(runs))
-    workers = options.workers or (1 if device.type == "cuda" else count_cores())
+    cores = 1 if device.type == "cuda" else count_cores()
+    workers = options.workers or max(1, cores // options.threads)
     commit = current_commit()
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
     waiting = [run for run in runs if run not in done]
@@ -140,7 +141,7 @@ def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     path = directory / run.file_name
     if not path.exists():
         return None
-    result = load_result(path, data.test, data.fingerprint)
+    result = load_result(path, data)
     theirs = (result.recipe, result.pretrained_weights)
     if theirs != (run.recipe, file_checksum(run.pretrained_weights)):
         raise ResultError(
@@ -174,7 +175,7 @@ def _work(pipe: Connection, run: Run, options: Options) -> None:
     try:
         use_threads(options.threads)
         keep_freed_memory()
-        data = load_mnist(options.data_dir, holdout=run.holdout)
+        data = load_mnist(options.data_dir, holdout=run.holdout, fold=run.fold)
         # The first optimizer imports half of PyTorch, which belongs to the start of a process.
         torch.optim.SGD([torch.zeros(1)])
         pipe.send(measure(run, data, options, _PipeProgress(pipe)))
@@ -198,19 +199,24 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         weights=load_pretrained(run.pretrained_weights, run.recipe.network),
         progress=progress,
     )
-    tested = {} if data.holdout else _test(trained, data.test)  # who chooses, must not know
+    judged = data.holdout or data.test  # who chooses, must not know how the test set comes out
+    digits = trained.predict(judged.images).argmax(axis=1)
     total_seconds = time.perf_counter() - started
-    last = trained.history[-1] if trained.history else {}
+    accuracy = float(np.mean(digits == judged.labels))
+    epoch_images = min(run.recipe.images_per_epoch or len(data.train), len(data.train))
     return Result(
         recipe=run.recipe,
         seed=run.seed,
         precision=trained.precision,
         data=data.fingerprint,
-        holdout=run.holdout,
-        test_accuracy=tested.get("accuracy"),
-        holdout_accuracy=last.get("holdout_accuracy"),
-        predictions=tested.get("predictions", ""),
-        train_seconds=last.get("seconds", 0.0),
+        holdout=trained.holdout,
+        fold=trained.fold,
+        images_seen=run.recipe.num_epochs * epoch_images,
+        test_accuracy=None if data.holdout else accuracy,
+        holdout_accuracy=accuracy if data.holdout else None,
+        predictions="".join(map(str, digits)),
+        test_precision=trained.precision,
+        train_seconds=trained.history[-1]["seconds"] if trained.history else 0.0,
         total_seconds=total_seconds,
         history=trained.history,
         environment=environment(pick_device(options.device)),
@@ -219,27 +225,26 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
     )
 
 
-def _test(trained: Trained, test: Examples) -> dict[str, Any]:
-    digits = trained.predict(test.images, trained.precision).argmax(axis=1)
-    return {
-        "accuracy": float(np.mean(digits == test.labels)),
-        "predictions": "".join(map(str, digits)),
-    }
-
-
 def current_commit() -> str | None:
-    """Return the commit of the checkout that this code is in, or None; "+" marks changes."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    """Return the commit of the code that runs, or None; "+" marks changes.
+
+    None too where the package lies in another project's repository, as in its virtual environment.
+    """
+    package = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(
+            ["git", "-C", str(package), *arguments], capture_output=True, text=True
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--verify", "HEAD"], capture_output=True, text=True
-        )
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", "*.py"], capture_output=True, text=True
-        )
-    except OSError:
+        if not git("ls-files", "--error-unmatch", "--", __file__):
+            return None
+        changes = git("status", "--porcelain", "--", f"{package}/*.py")
+        return f"{git('rev-parse', '--verify', 'HEAD')}{'+' if changes else ''}"
+    except OSError:  # no git
         return None
-    return head.stdout.strip() + ("+" if changes.stdout else "") or None
 
 
 class _PipeProgress:

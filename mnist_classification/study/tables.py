@@ -1,6 +1,6 @@
 """From results to text: the tables in README and docs/.
 
-    print(report(ladder_tables, rows, data.test.labels))
+    print(report(ladder_tables, rows, data))
 
 Every figure is computed from result files.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import SHA256, fingerprint
+from ..data import SHA256, Mnist, fingerprint
 from ..errors import ResultError
 from ..files import write_atomically
 from ..recipes import IDEAS, LADDER, Recipe, settings
@@ -32,60 +32,66 @@ from .statistics import (
 MNIST_FINGERPRINT = fingerprint(SHA256)
 
 Rows = dict[str, list[Result]]
+Tables = Callable[[Rows, Mnist], list[str]]
 
 
-def report(tables: Callable[[Rows], list[str]], rows: Rows, labels: np.ndarray) -> str:
+def report(tables: Tables, rows: Rows, data: Mnist) -> str:
     """Return an experiment's tables as Markdown, with the details and where it was measured.
 
     Args:
         tables: one of those below, as `Experiment.tables`.
         rows: as `load_results` gives them.
-        labels: (10000,) uint8, of the test set.
+        data: what they were measured on, nothing set aside.
     """
     details = [
-        "<details><summary>Minimum, maximum, halves of the test set, disputed labels</summary>",
-        _detail_table(rows, labels),
+        "<details><summary>Minimum, maximum, groups of writers, disputed labels</summary>",
+        _detail_table(rows, data),
         "</details>",
     ]
-    return "\n\n".join([*tables(rows), *details, _footnote(rows)]) + "\n"
+    return "\n\n".join([*tables(rows, data), *details, _footnote(rows)]) + "\n"
 
 
-def ladder_tables(rows: Rows) -> list[str]:
+def ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Each row beside the original's figure, and each step."""
     return [_ladder_table(rows), _steps_table(rows)]
 
 
-def ideas_tables(rows: Rows) -> list[str]:
+def ideas_tables(rows: Rows, _data: Mnist) -> list[str]:
     """The failed ideas on both of the last rows, and AlexNet."""
     return [*(_ideas_table(rows, base) for base in ("sgd", "decay")), _alexnet_text(rows)]
 
 
-def difference_tables(rows: Rows) -> list[str]:
+def difference_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Each row against the first."""
     return [_difference_table(list(rows), rows, "difference to the first row")]
 
 
-def frontier_tables(rows: Rows) -> list[str]:
+def frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Accuracy and seconds."""
     return [_frontier_table(rows)]
 
 
+def fold_tables(rows: Rows, data: Mnist) -> list[str]:
+    """Each recipe over all folds, both groups of writers apart."""
+    return [_fold_table(rows, data)]
+
+
 def compare_rows(
-    before: list[Result], after: list[Result], labels: np.ndarray
+    before: list[Result], after: list[Result], data: Mnist
 ) -> tuple[dict[str, Any], str]:
     """Compare two recipes over their seeds; as JSON values and as Markdown.
 
     Args:
-        labels: of the test set.
+        data: what they were measured on, nothing set aside.
 
     Raises:
-        ResultError: one was judged on a hold-out and the other was not, or on another.
+        ResultError: one was judged on other images than the other.
     """
-    holdouts = {result.holdout for result in [*before, *after]}
-    if len(holdouts) > 1:
+    judged = {(result.holdout, result.fold) for result in [*before, *after]}
+    if len(judged) > 1:
         raise ResultError(
-            f"got results with hold-outs of {' and '.join(map(str, sorted(holdouts)))} images; "
-            f"expected the same for both"
+            f"got results of {before[0].row} and {after[0].row}, judged on different images; "
+            f"expected the same hold-out and fold for both"
         )
     (comparison,) = _compare([(before, after)])
     facts: dict[str, Any] = {
@@ -98,16 +104,13 @@ def compare_rows(
     }
     names = [f"{before[0].row} (before)", f"{after[0].row} (after)"]
     rows = dict(zip(names, (before, after), strict=True))
-    parts = [_difference_table(names, rows, "difference"), _detail_table(rows, labels)]
-    if not holdouts.pop():
-        shares = [
-            np.mean([r.digits == labels for r in results], axis=0) for results in rows.values()
-        ]
-        facts["image_interval"] = bootstrap_interval(shares[1] - shares[0])
-        parts.append(
-            f"Difference, 95% bootstrap over images: {_range(facts['image_interval'])}; Welch's "
-            f"test over seeds: {_p(comparison.p_value)}."
-        )
+    parts = [_difference_table(names, rows, "difference"), _detail_table(rows, data)]
+    shares = [_share_right(results, data) for results in (before, after)]
+    facts["image_interval"] = bootstrap_interval(shares[1] - shares[0])
+    parts.append(
+        f"Difference, 95% bootstrap over images: {_range(facts['image_interval'])}; Welch's "
+        f"test over seeds: {_p(comparison.p_value)}."
+    )
     return facts, "\n\n".join([*parts, _footnote(rows)])
 
 
@@ -140,7 +143,7 @@ def update_section(path: Path, experiment: str, text: str) -> None:
     """
     begin, end = f"<!-- mnist report {experiment} -->\n", "<!-- end of report -->"
     try:
-        before, _, rest = path.read_text().partition(begin)
+        before, _, rest = path.read_text(encoding="utf-8").partition(begin)
     except OSError as error:
         raise ResultError(f"{path}: can't be read: {error.strerror}") from None
     _, found, after = rest.partition(end)
@@ -152,17 +155,18 @@ def update_section(path: Path, experiment: str, text: str) -> None:
 def _ladder_table(rows: Rows) -> str:
     lines = [
         "| row | change | original | ours: mean ± sd (n) | 95% interval | original inside our "
-        "95% prediction interval? |",
+        "simultaneous 95% prediction interval? |",
         "|---|---|---|---|---|---|",
     ]
     above: Recipe | None = None
+    claims = sum(row in ORIGINAL for row in rows)
     for recipe in LADDER:
         if recipe.name in rows:
             values = _accuracies(rows[recipe.name])
             lines.append(
                 f"| {recipe.name} | {_change(above, recipe)} | {_original(recipe.name)} "
                 f"| {_mean(values)} | {_range(summarize(values).interval)} "
-                f"| {_inside(recipe.name, values)} |"
+                f"| {_inside(recipe.name, values, claims)} |"
             )
         above = recipe
     return "\n".join(lines)
@@ -197,7 +201,7 @@ def _frontier_table(rows: Rows) -> str:
     ]
     for results in rows.values():
         recipe = results[0].recipe
-        seen = recipe.num_epochs * (recipe.images_per_epoch or 60_000)
+        seen = results[0].images_seen
         seconds = [result.total_seconds for result in results]
         lines.append(
             f"| {recipe.name} | {recipe.network} | {seen:,} | {_mean_cells(results)} "
@@ -237,23 +241,65 @@ def _alexnet_text(rows: Rows) -> str:
     return f"{text}; from scratch, one epoch beside one epoch of `sgd`:\n\n{table}"
 
 
-def _detail_table(rows: Rows, labels: np.ndarray) -> str:
-    """What else a row's predictions show, one line each; only the range where none were made."""
+def _fold_table(rows: Rows, data: Mnist) -> str:
+    """Runs of all folds and seeds by recipe; the folds share no image, so that errors add up."""
+    folds = sorted({results[0].fold or 0 for results in rows.values()})
     lines = [
-        "| row | min–max | images 0–4,999 | images 5,000–9,999 | without the 15 disputed labels "
+        f"| recipe | runs | accuracy, mean over folds | {' | '.join(f'fold {f}' for f in folds)} "
+        "| students' images | employees' images |",
+        "|---|---|---|" + "---|" * len(folds) + "---|---|",
+    ]
+    names = dict.fromkeys(results[0].recipe.name for results in rows.values())
+    for name in names:
+        by_fold = {r[0].fold: r for r in rows.values() if r[0].recipe.name == name}
+        accuracies = [
+            f"{np.mean(_accuracies(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
+        ]
+        mean = np.mean([np.mean(_accuracies(results)) for results in by_fold.values()])
+        groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
+        students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
+        runs = sum(len(results) for results in by_fold.values())
+        lines.append(
+            f"| {name} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
+            f"| {students} | {employees} |"
+        )
+    return "\n".join(lines)
+
+
+def _share_right(results: Sequence[Result], data: Mnist) -> np.ndarray:
+    """Return for each image the share of runs that read it rightly, (N,) float."""
+    labels = results[0].labels(data)
+    return np.mean([result.digits == labels for result in results], axis=0)
+
+
+def _group_accuracies(results: Sequence[Result], data: Mnist) -> tuple[float, float]:
+    """Return the accuracy on images by MNIST's students and by its employees.
+
+    The students' are the first half of the test set and, in the training set, the even images.
+    """
+    share = _share_right(results, data)
+    if not results[0].holdout:
+        return float(share[: len(share) // 2].mean()), float(share[len(share) // 2 :].mean())
+    first = (results[0].fold or 0) * results[0].holdout % 2
+    return float(share[first::2].mean()), float(share[1 - first :: 2].mean())
+
+
+def _detail_table(rows: Rows, data: Mnist) -> str:
+    """What else a row's predictions show, one line each; other data has no such groups."""
+    lines = [
+        "| row | min–max | students' images | employees' images | without the 15 disputed labels "
         "| mean, 95% bootstrap over images |",
         "|---|---|---|---|---|---|",
     ]
-    half = len(labels) // 2
     for name, results in rows.items():
         summary = summarize(_accuracies(results))
-        cells = ["–"] * 4
-        if all(result.predictions for result in results):
-            share = np.mean([result.digits == labels for result in results], axis=0)
-            cells = [f"{share[:half].mean():.3%}", f"{share[half:].mean():.3%}", "–"]
-            if results[0].data == MNIST_FINGERPRINT:  # other data sets have labels of their own
-                cells[2] = f"{np.delete(share, DISPUTED).mean():.3%}"
-            cells.append(_range(bootstrap_interval(share)))
+        share = _share_right(results, data)
+        cells = ["–"] * 3
+        if results[0].data == MNIST_FINGERPRINT:
+            cells[:2] = [f"{accuracy:.3%}" for accuracy in _group_accuracies(results, data)]
+        if results[0].data == MNIST_FINGERPRINT and not results[0].holdout:
+            cells[2] = f"{np.delete(share, DISPUTED).mean():.3%}"
+        cells.append(_range(bootstrap_interval(share)))
         extremes = f"{summary.minimum:.2%}–{summary.maximum:.2%}"
         lines.append(f"| {_short(name)} | {extremes} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -269,15 +315,17 @@ def _footnote(rows: Rows) -> str:
     }
     commits = sorted({(result.commit or "unknown")[:10] for result in results})
     precisions = sorted({result.precision for result in results})
+    other = sum(result.test_precision != result.precision for result in results)
+    tested = f", {other} of them tested in float32" if other else ""
     minutes = sum(result.total_seconds for result in results) / 60
     holdouts = sorted({result.holdout for result in results if result.holdout})
-    judged = f"accuracy on {holdouts[0]:,} hold-out images; " if holdouts else ""
+    judged = f"accuracy on hold-outs of {holdouts[0]:,} training images; " if holdouts else ""
     return (
         f"{len(results)} runs, {judged}{minutes:.0f} minutes of process time, "
-        f"{' and '.join(precisions)}; {'; '.join(sorted(machines))}; "
+        f"{' and '.join(precisions)}{tested}; {'; '.join(sorted(machines))}; "
         f"commit {', '.join(commits)}. Intervals of differences are Welch's over seeds, "
-        f"Holm-corrected within each table; where nothing shows, the verdict says what difference "
-        f"would have."
+        f"Holm-corrected within each table; where nothing shows, the verdict gives the true "
+        f"difference that 80% of repetitions would find."
     )
 
 
@@ -337,7 +385,7 @@ def _verdict_cells(comparison: Comparison) -> str:
     if math.isnan(comparison.detectable):
         return f"{100 * comparison.difference:+.3f} | – | {verdict}"
     if verdict not in ("helps", "hurts"):
-        verdict += f"; ±{100 * comparison.detectable:.2f} would have shown"
+        verdict += f"; 80% power for ±{100 * comparison.detectable:.2f}"
     low, high = (100 * bound for bound in comparison.interval)
     return f"{100 * comparison.difference:+.3f} | {low:+.3f} to {high:+.3f} | {verdict}"
 
@@ -350,11 +398,11 @@ def _original(row: str) -> str:
     return f"{ORIGINAL[row]:g}" if row in ORIGINAL else "–"
 
 
-def _inside(row: str, values: Sequence[float]) -> str:
+def _inside(row: str, values: Sequence[float], intervals: int) -> str:
     """Say whether the original's mean of five could be one of ours."""
     if row not in ORIGINAL or len(values) < 2:
         return "–"
-    low, high = prediction_interval(values, n=5)
+    low, high = prediction_interval(values, n=5, intervals=intervals)
     claim = ORIGINAL[row] / 100
     answer = "yes" if low <= claim <= high else "**no**, below" if claim < low else "**no**, above"
     return f"{answer} ({_range((low, high))})"
