@@ -45,7 +45,7 @@ def experiment(
     seeds:
         For run: such as 0-4 or 1,5,8.
     folds:
-        For run: which blocks of the training set are set aside in turn, such as 0-5.
+        For run: which blocks of the training set are set aside in turn, such as 0-5; else the last.
     output:
         Folder of the results; else runs/NAME.
     precision:

@@ -185,7 +185,8 @@ def choose_runs(
         recipes: names separated by commas; only for `run`.
         seeds: as for `parse_numbers`; only for `run`.
         precision: in place of the experiment's own; for `run`, float32 if there is none.
-        holdout, folds: images in a block, and which blocks, as for `parse_numbers`; for `run`.
+        holdout, folds: images in a block, and which blocks, as for `parse_numbers`, else the
+            last; only for `run`.
 
     Raises:
         ExperimentError: there is no such experiment, or its own rows are to be changed.
@@ -193,8 +194,8 @@ def choose_runs(
     if name == "run":
         if not recipes or not seeds:
             raise ExperimentError("expected --recipes and --seeds, as in --recipes sgd --seeds 0-4")
-        if bool(holdout) != bool(folds):
-            raise ExperimentError("expected --holdout and --folds together, as in --folds 0-5")
+        if folds and not holdout:
+            raise ExperimentError("got --folds without a hold-out; try --holdout 10000 beside it")
         rows = [
             Row(recipe, parse_numbers("seeds", seeds), precision or "float32", holdout, fold)
             for recipe in recipes.split(",")

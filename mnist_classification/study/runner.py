@@ -100,8 +100,7 @@ def run_experiment(
     make_folder(directory)
     remove_leftovers(directory)
     device = pick_device(options.device)
-    runs = [replace(run, precision=pick_precision(run.precision, device)) for run in runs]
-    runs = list(dict.fromkeys(runs))
+    runs = list(dict.fromkeys(_settle(run, data, device) for run in runs))
     cores = 1 if device.type == "cuda" else count_cores()
     workers = options.workers or max(1, cores // options.threads)
     commit = current_commit()
@@ -134,6 +133,13 @@ def run_experiment(
         for job in jobs:
             job.process.kill()
     return failures
+
+
+def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
+    """Return the run with what was left open decided: the precision, and which block is held out."""
+    precision = pick_precision(run.precision, device)
+    last = len(data.train) // run.holdout - 1 if run.holdout else None
+    return replace(run, precision=precision, fold=last if run.fold is None else run.fold)
 
 
 def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
