@@ -136,7 +136,7 @@ def run_experiment(
 
 
 def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
-    """Return the run with what was left open decided: the precision, and which block is held out."""
+    """Return the run with its precision and its hold-out block decided where they were open."""
     precision = pick_precision(run.precision, device)
     last = len(data.train) // run.holdout - 1 if run.holdout else None
     return replace(run, precision=precision, fold=last if run.fold is None else run.fold)
