@@ -84,10 +84,10 @@ def use_threads(threads: int | None) -> None:
 def count_cores() -> int:
     """Return how many processor cores this process may use, limits of its container included."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, int(min(cores, _container_cores())))
+    return max(1, int(min(cores, container_cores())))
 
 
-def _container_cores(root: Path = Path("/sys/fs/cgroup")) -> float:
+def container_cores(root: Path = Path("/sys/fs/cgroup")) -> float:
     """Return how many cores the Linux control group, version 2 or 1, lets its processes use."""
     files = [[root / "cpu.max"], [root / "cpu" / f"cpu.cfs_{k}_us" for k in ("quota", "period")]]
     for paths in files:

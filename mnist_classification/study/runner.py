@@ -101,8 +101,7 @@ def run_experiment(
     remove_leftovers(directory)
     device = pick_device(options.device)
     runs = list(dict.fromkeys(_settle(run, data, device) for run in runs))
-    cores = 1 if device.type == "cuda" else count_cores()
-    workers = options.workers or max(1, cores // options.threads)
+    workers = count_workers(options, device, count_cores())
     commit = current_commit()
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
     waiting = [run for run in runs if run not in done]
@@ -133,6 +132,11 @@ def run_experiment(
         for job in jobs:
             job.process.kill()
     return failures
+
+
+def count_workers(options: Options, device: torch.device, cores: int) -> int:
+    """Return how many processes there is room for, if it is not said: one where it is a GPU."""
+    return options.workers or (1 if device.type == "cuda" else max(1, cores // options.threads))
 
 
 def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
