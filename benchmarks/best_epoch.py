@@ -30,6 +30,19 @@ def test_accuracies(seed: int) -> list[float]:
     return [record["holdout_accuracy"] for record in history]
 
 
+def table(result: dict[str, list[float]]) -> str:
+    """Return the two means as a Markdown table."""
+    rows = result.values()
+    lines = ["| reported epoch | test accuracy: mean ± sd (n) |", "|---|---|"]
+    for name, values in [
+        ("the last of ten", [row[-1] for row in rows]),
+        ("the best of ten, chosen on the test set", [max(row) for row in rows]),
+    ]:
+        mean, deviation = statistics.mean(values), statistics.stdev(values)
+        lines.append(f"| {name} | {100 * mean:.3f} ± {100 * deviation:.3f} ({len(values)}) |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Train, write the test accuracies, and print the two means."""
     options = common.parser(__doc__, "best_epoch").parse_args()
@@ -38,9 +51,7 @@ def main() -> None:
             zip(map(str, SEEDS), pool.map(test_accuracies, SEEDS, chunksize=1), strict=True)
         )
     common.save(options.output, rows)
-    last, best = ([row[-1] for row in rows.values()], [max(row) for row in rows.values()])
-    for name, values in [("last", last), ("best", best)]:
-        print(f"{name} epoch: {statistics.mean(values):.3%} ± {statistics.stdev(values):.3%}")
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -171,6 +171,25 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def short_table(result: dict[str, Any]) -> str:
+    """Return the Markdown table of the ways that README shows."""
+    base = statistics.median(r["seconds"] for r in result["runs"] if r["way"] == ORIGINAL)
+    lines = ["| way | test accuracy: mean (n) | seconds, median | ratio |", "|---|---|---|---|"]
+    for way in (ORIGINAL, TUOMASO, *(recipe.name for recipe in FRONTIER[::2])):
+        measured = [r for r in result["runs"] if r["way"] == way]
+        accuracy = statistics.mean(r["accuracy"] for r in measured)
+        median = statistics.median(r["seconds"] for r in measured)
+        lines.append(
+            f"| {way} | {accuracy:.2%} ({len(measured)}) | {median:.2f} | {base / median:.1f}× |"
+        )
+    where = result["environment"]
+    lines.append(
+        f"\n{where['processor']}, {where['threads']} threads, PyTorch {where['torch']}; taking "
+        f"turns."
+    )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure what is missing and print the table; with --way, that one once, as JSON."""
     parser = common.parser(__doc__, "time_to_accuracy")

@@ -81,6 +81,7 @@ def report(
     name: Annotated[str, Parameter(help="experiment, or folder of result files")],
     *,
     results: Results = RESULTS,
+    short: bool = False,
     update: Path | None = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -90,25 +91,28 @@ def report(
 
     Parameters
     ----------
+    short:
+        As in README: the table alone, without the details.
     update:
         Markdown file in which to replace the experiment's section, instead of printing it.
     """
     from ..data import load_mnist
     from .experiments import EXPERIMENTS
     from .results import find_results, load_results
-    from .tables import difference_tables, update_section
+    from .tables import difference_tables, short_report, update_section
     from .tables import report as report_text
 
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
-        tables = EXPERIMENTS[name].tables
-        rows = EXPERIMENTS[name].load(results, data)
+        experiment = EXPERIMENTS[name]
+        tables = (short and experiment.short) or experiment.tables
+        rows = experiment.load(results, data)
     else:
         tables = difference_tables
         rows = load_results(find_results(Path(name)), data)
-    text = report_text(tables, rows, data)
+    text = (short_report if short else report_text)(tables, rows, data)
     if update:
-        update_section(update, name, text)
+        update_section(update, name + " --short" * short, text)
     else:
         print(text, end="")
 

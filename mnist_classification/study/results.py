@@ -179,7 +179,12 @@ def find_results(directory: Path) -> list[Path]:
 def in_order(rows: Iterable[str]) -> list[str]:
     """Return row names in the order of the recipes behind them; unknown ones last."""
     place = {name: i for i, name in enumerate(RECIPES)}
-    return sorted(rows, key=lambda row: (place.get(row.split("+")[0], len(place)), row))
+
+    def key(row: str) -> tuple[int, str, str]:
+        recipe = re.sub(r"\+(pretrained|(holdout|fold|precision)=[^+]*)", "", row)
+        return place.get(recipe.split("+")[0], len(place)), recipe, row  # the unchanged one first
+
+    return sorted(rows, key=key)
 
 
 def load_row(path: Path, data: Mnist) -> list[Result]:

@@ -17,7 +17,7 @@ import numpy as np
 from ..data import SHA256, Mnist, fingerprint
 from ..errors import ResultError
 from ..files import write_atomically
-from ..recipes import IDEAS, LADDER, Recipe, settings
+from ..recipes import IDEAS, LADDER, RECIPES, Recipe, settings
 from .published import DISPUTED, ORIGINAL
 from .results import Result
 from .statistics import (
@@ -51,9 +51,50 @@ def report(tables: Tables, rows: Rows, data: Mnist) -> str:
     return "\n\n".join([*tables(rows, data), *details, _footnote(rows)]) + "\n"
 
 
+def short_report(tables: Tables, rows: Rows, data: Mnist) -> str:
+    """Return an experiment's tables alone, and where it was measured, as Markdown; for README."""
+    return "\n\n".join([*tables(rows, data), _where(rows)]) + "\n"
+
+
+def headline_tables(rows: Rows, _data: Mnist) -> list[str]:
+    """Accuracy and seconds of some recipes, each with the command that trains it."""
+    lines = [
+        "| recipe | test accuracy: mean ± sd | n | seconds, median | command |",
+        "|---|---|---|---|---|",
+    ]
+    for results in rows.values():
+        name, values = results[0].recipe.name, _accuracies(results)
+        threads = {result.environment["threads"] for result in results}
+        lines.append(
+            f"| `{name}` | {_mean(values).rpartition(' ')[0]}% | {len(values)} "
+            f"| {median(r.total_seconds for r in results):.3g}, {_threads(threads)} "
+            f"| `mnist train --recipe {name}` |"
+        )
+    return ["\n".join(lines)]
+
+
 def ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Each row beside the original's figure, and each step."""
     return [_ladder_table(rows), _steps_table(rows)]
+
+
+def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
+    """The ladder in one table: what each row changes, and whether it can be told from the last."""
+    names = [recipe.name for recipe in LADDER if recipe.name in rows]
+    steps = _compare([(rows[a], rows[b]) for a, b in itertools.pairwise(names)])
+    verdicts = dict(zip(names[1:], steps, strict=True))
+    lines = [
+        "| row | change | original | ours: mean ± sd (n) | step |",
+        "|---|---|---|---|---|",
+    ]
+    for above, recipe in itertools.pairwise([None, *LADDER]):
+        if recipe and recipe.name in rows:
+            lines.append(
+                f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
+                f"| {_mean(_accuracies(rows[recipe.name]))} "
+                f"| {_short_verdict(verdicts.get(recipe.name))} |"
+            )
+    return ["\n".join(lines)]
 
 
 def ideas_tables(rows: Rows, _data: Mnist) -> list[str]:
@@ -74,6 +115,27 @@ def frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
 def fold_tables(rows: Rows, data: Mnist) -> list[str]:
     """Each recipe over all folds, both groups of writers apart."""
     return [_fold_table(rows, data)]
+
+
+def longer_tables(rows: Rows, data: Mnist) -> list[str]:
+    """Accuracy and seconds, and each row against the first."""
+    return [*frontier_tables(rows, data), *difference_tables(rows, data)]
+
+
+def exploration_tables(rows: Rows, _data: Mnist) -> list[str]:
+    """Changes to `vanilla`, and which of them could give the original's figure for it."""
+    lines = [
+        f"| row | change to `vanilla` | mean ± sd (n) | {_original('vanilla')} inside its 95% "
+        f"prediction interval? |",
+        "|---|---|---|---|",
+    ]
+    for row, results in rows.items():
+        values = _accuracies(results)
+        lines.append(
+            f"| {row} | {_change(RECIPES['vanilla'], results[0].recipe)} | {_mean(values)} "
+            f"| {_inside('vanilla', values, 1)} |"
+        )
+    return ["\n".join(lines)]
 
 
 def compare_rows(
@@ -306,13 +368,23 @@ def _detail_table(rows: Rows, data: Mnist) -> str:
 
 
 def _footnote(rows: Rows) -> str:
-    """Where and how it was measured."""
+    """Where and how it was measured and compared."""
+    return (
+        f"{_where(rows)} Intervals of differences are Welch's over seeds, "
+        f"Holm-corrected within each table; where nothing shows, the verdict gives the true "
+        f"difference that 80% of repetitions would find."
+    )
+
+
+def _where(rows: Rows) -> str:
     results = [result for row in rows.values() for result in row]
-    machines = {
-        f"{e['processor']}, {e['threads']} thread{'s' if e['threads'] != 1 else ''} per run, "
-        f"PyTorch {e['torch']}"
-        for e in (result.environment for result in results)
-    }
+    machines: dict[tuple[str, str], set[int]] = {}
+    for e in (result.environment for result in results):
+        machines.setdefault((e["processor"], e["torch"]), set()).add(e["threads"])
+    places = [
+        f"{processor}, {_threads(threads)} per run, PyTorch {torch}"
+        for (processor, torch), threads in sorted(machines.items())
+    ]
     commits = sorted({(result.commit or "unknown")[:10] for result in results})
     precisions = sorted({result.precision for result in results})
     other = sum(result.test_precision != result.precision for result in results)
@@ -322,11 +394,14 @@ def _footnote(rows: Rows) -> str:
     judged = f"accuracy on hold-outs of {holdouts[0]:,} training images; " if holdouts else ""
     return (
         f"{len(results)} runs, {judged}{minutes:.0f} minutes of process time, "
-        f"{' and '.join(precisions)}{tested}; {'; '.join(sorted(machines))}; "
-        f"commit {', '.join(commits)}. Intervals of differences are Welch's over seeds, "
-        f"Holm-corrected within each table; where nothing shows, the verdict gives the true "
-        f"difference that 80% of repetitions would find."
+        f"{' and '.join(precisions)}{tested}; {'; '.join(places)}; "
+        f"commit {', '.join(commits)}."
     )
+
+
+def _threads(counts: set[int]) -> str:
+    """Return "1 thread", "1 or 2 threads"."""
+    return f"{' or '.join(map(str, sorted(counts)))} thread{'s' if max(counts) > 1 else ''}"
 
 
 def _accuracies(results: Sequence[Result]) -> list[float]:
@@ -388,6 +463,15 @@ def _verdict_cells(comparison: Comparison) -> str:
         verdict += f"; 80% power for ±{100 * comparison.detectable:.2f}"
     low, high = (100 * bound for bound in comparison.interval)
     return f"{100 * comparison.difference:+.3f} | {low:+.3f} to {high:+.3f} | {verdict}"
+
+
+def _short_verdict(comparison: Comparison | None) -> str:
+    """Return "+0.380, helps"; a dash for the first row."""
+    if comparison is None:
+        return "–"
+    clear = comparison.verdict in ("helps", "hurts")
+    verdict = comparison.verdict if clear else "not enough seeds to tell"
+    return f"{100 * comparison.difference:+.3f}, {verdict}"
 
 
 def _p(value: float) -> str:
