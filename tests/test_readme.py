@@ -1,94 +1,173 @@
-"""README's commands run or parse, its tables are what the results give, its tree is complete."""
+"""The pages' commands run or parse, their tables are what the results give, their links lead on."""
 
-import importlib
-import json
 import re
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, run_command
 
 from mnist_classification.cli import app
-from mnist_classification.study.results import load_results
-from mnist_classification.study.tables import report
+from mnist_classification.study.experiments import EXPERIMENTS
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for language, block in BLOCKS
-    for line in block.splitlines()
-    if language == "bash" and line.startswith(("mnist ", "python3 "))
-]
+sys.path.insert(0, str(ROOT / "docs"))
+from update import PAGES as GENERATED
+from update import SECTION, generate, update
+
+PAGES = [*GENERATED, ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCED = re.compile(r"```(\w*)\n(.*?)```", flags=re.DOTALL)
 QUICK = {"info", "evaluate"}
+PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b")
 
 
-def test_readme_starts_with_the_two_commands():
-    assert BLOCKS[0][1].splitlines() == [
+def blocks(page: Path, language: str) -> list[str]:
+    found = FENCED.findall(page.read_text(encoding="utf-8"))
+    return [block for marked, block in found if marked == language]
+
+
+def commands(page: Path) -> list[str]:
+    """The page's commands in blocks, and those with arguments in its sentences."""
+    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    lines = [line.removeprefix("uvx --from . ") for line in lines]
+    prose = FENCED.sub("", page.read_text(encoding="utf-8"))
+    lines += re.findall(r"`((?:mnist|python3) [^`]+)`", prose)
+    lines = [" ".join(line.partition(" #")[0].split()) for line in lines]
+    return [line for line in lines if re.match(r"mnist |python3 \S+\.py", line)]
+
+
+COMMANDS = dict.fromkeys(command for page in PAGES for command in commands(page))
+SECTIONS = [
+    pytest.param(page, found, id=f"{page.name} {found['name']}{found['short'] or ''}")
+    for page in GENERATED
+    for found in SECTION.finditer(page.read_text(encoding="utf-8"))
+]
+
+
+def test_readme_starts_with_the_two_commands_and_is_short():
+    assert FENCED.findall(README)[0][1].splitlines() == [
         "pip install -r requirements.txt",
         "python3 train.py --num-epochs 10 --learning-rate 0.001 --batch-size 32",
     ]
+    assert "\npip install -r requirements-dev.txt && pytest " in README
+    assert len(README.splitlines()) <= 150
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_runs_or_parses(command, tmp_path):
-    program, *arguments = command
+    program, *arguments = shlex.split(command)
     if program == "python3":
         script, *arguments = arguments
-        assert (ROOT / script).exists()
-        if script != "train.py":
+        heads = {"train.py": ["train"], "visualize_classes.py": ["visualize", "tsne"]}
+        if script not in heads:
+            flags = (ROOT / script).read_text() + (ROOT / "benchmarks" / "common.py").read_text()
+            for flag in arguments:
+                assert not flag.startswith("--") or f'"{flag}"' in flags, flag
             return
-        arguments = ["train", *arguments]
-    if arguments[0] in QUICK and "runs/" not in " ".join(arguments):
+        arguments = [*heads[script], *arguments]
+    if (len(arguments) == 1 and arguments[0] not in QUICK) or PLACEHOLDER.search(command):
+        assert arguments[0] in app  # named, not shown
+    elif arguments[0] in QUICK and "runs/" not in command:
         result = run_command(*arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
     else:
         app.parse_args(arguments, exit_on_error=False, print_error=False)
+        if arguments[0] in ("experiment", "report") and "/" not in arguments[1]:
+            assert arguments[1] in [*EXPERIMENTS, "run"]
 
 
-@pytest.mark.parametrize("code", [block for language, block in BLOCKS if language == "python"])
-def test_python_examples_run(code, capsys):
-    exec("from mnist_classification.recipes import *\n" + code, {"__name__": "readme"})
-    if "print(" in code:
-        assert float(capsys.readouterr().out) > 0.8
+@pytest.mark.parametrize("code", [code for page in PAGES for code in blocks(page, "python")])
+def test_python_examples_run(code):
+    exec("from mnist_classification.recipes import *\n" + code, {"__name__": "page"})
 
 
-@pytest.mark.parametrize("experiment", re.findall(r"<!-- mnist report (\S+) -->", README))
-def test_tables_are_what_the_results_give(experiment, mnist):
-    section = README.split(f"<!-- mnist report {experiment} -->\n")[1]
-    rows = load_results(ROOT / "results" / experiment, mnist.test, mnist.fingerprint)
-    assert section.split("<!-- end of report -->")[0] == report(experiment, rows, mnist.test.labels)
+@pytest.mark.parametrize(("page", "section"), SECTIONS)
+def test_tables_are_what_the_results_give(page, section):
+    text = generate(section["kind"], section["name"], bool(section["short"]))
+    assert section["text"] == text, f"{page}: run python3 docs/update.py"
 
 
-@pytest.mark.parametrize("benchmark", re.findall(r"<!-- table (\S+) -->", README))
-def test_benchmark_tables_are_what_the_results_give(benchmark, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    table = importlib.import_module(benchmark).table
-    section = README.split(f"<!-- table {benchmark} -->\n")[1].split("<!-- end of table -->")[0]
-    result = json.loads((ROOT / "results" / "benchmarks" / f"{benchmark}.json").read_text())
-    assert section == table(result) + "\n"
+def test_update_replaces_what_stands_between_markers_and_nothing_else():
+    page = "a\n<!-- table best_epoch -->\n{}<!-- end of table -->\nb\n"
+    assert update(page.format("old\n")) == page.format(generate("table", "best_epoch", False))
 
 
-def test_tree_names_every_module():
-    tree = next(
-        block
-        for language, block in re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
-        if not language and "mnist_classification/" in block
-    )
-    for path in (ROOT / "mnist_classification").glob("*.py"):
-        assert path.name.startswith("__") or f"  {path.name} " in tree, path.name
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_marker_has_its_end(page):
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<!--") == 2 * len(SECTION.findall(text))
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(
+        r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")
+    ):
+        if target.startswith("http"):
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
 
 
-def test_headline_is_the_ladders(mnist):
-    rows = load_results(ROOT / "results" / "ladder", mnist.test, mnist.fingerprint)
-    first, last = (
-        sum(result.accuracy for result in rows[name]) / len(rows[name])
-        for name in ("vanilla", "decay")
-    )
-    headline = " ".join(README.split("```")[0].split())
-    assert f"from LeNet at {first:.1%} to a deeper CNN at {last:.1%}" in headline
+def anchors(page: Path) -> list[str]:
+    """The headings' anchors as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), flags=re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_readme_leads_to_every_page():
+    for page in PAGES[1:]:
+        assert f"]({page.relative_to(ROOT)}" in README, page
+
+
+def test_readmes_tree_has_every_module_and_room():
+    tree = next(b for b in blocks(ROOT / "README.md", "") if "mnist_classification/" in b)
+    package = ROOT / "mnist_classification"
+    named = set(re.findall(r"(?<!\S)[\w]+(?:\.py|/)", tree))
+    modules = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    rooms = {f"{path.name}/" for path in package.iterdir() if path.name[0] not in "_."}
+    rooms = {room for room in rooms if (package / room).is_dir()}
+    assert modules | rooms <= named
+    for name in named - modules - rooms:
+        assert (ROOT / name).exists(), name
+
+
+def test_contributings_tree_has_every_file_of_every_room():
+    tree = next(b for b in blocks(ROOT / "CONTRIBUTING.md", "") if "mnist_classification/" in b)
+    rooms = re.findall(r"^  (\w+)/.*\n((?:    .*\n)+)", tree, flags=re.MULTILINE)
+    named = {
+        f"{room}/{file}"
+        for room, files in rooms
+        for file in re.findall(r"^    (\S+)", files, flags=re.MULTILINE)
+    }
+    package = ROOT / "mnist_classification"
+    files = {str(path.relative_to(package)) for path in package.glob("*/*.py")}
+    assert named == {file for file in files if not file.endswith("__init__.py")}
+
+
+def test_claims_above_the_tables_are_theirs(mnist):
+    pool = ROOT / "results" / "runs"
+    rows = EXPERIMENTS["ladder"].load(pool, mnist) | EXPERIMENTS["headline"].load(pool, mnist)
+    means = {
+        results[0].recipe.name: sum(result.accuracy for result in results) / len(results)
+        for results in rows.values()
+    }
+    claim = f"from LeNet at {means['vanilla']:.1%} to a deeper CNN at\n{means['decay']:.1%}"
+    assert claim in README
+    goals = re.search(r"mean test accuracy of ([\d.]+), ([\d.]+) and ([\d.]+)%", README)
+    fast = ("half-epoch", "most-of-an-epoch", "three-epochs")
+    assert all(100 * means[r] >= float(g) for r, g in zip(fast, goals.groups(), strict=True))
+
+
+def test_first_run_is_the_model_that_ships():
+    result = run_command("evaluate")
+    accuracy = result.stdout.splitlines()[0].split(": ", 1)[1]
+    assert f"\ntest accuracy {accuracy}; model saved in runs/decay-seed0\n" in README
+
+
+def test_page_is_read_as_the_pages_say():
+    text = run_command("predict", ROOT / "plots" / "page.jpg").stdout.strip()
+    assert f"--explain plots/explain.png  # prints {text}\n" in README
+    assert re.search(rf"predict plots/page\.jpg +# {text}\n", (ROOT / "docs/reader.md").read_text())
