@@ -177,7 +177,7 @@ FAILED_IDEAS = [
 ]
 
 # Made for 99.0, 99.2, 99.5 (two attempts) and 99.7% in the least time; what they reach is in
-# results/frontier/. Chosen on the hold-out.
+# docs/frontier.md. Chosen on the hold-out.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",

@@ -12,7 +12,7 @@ ORIGINAL = {
     "sgd": 99.2,
 }
 
-# What others report: how, where, error in percent, seconds. Sources in results/frontier/README.md.
+# What others report: how, where, error in percent, seconds. Sources in docs/frontier.md.
 ANCHORS = [
     ("tuomaso, GTX 1660 Ti", 0.959, 0.762),
     ("tinygrad, GPU", 2.0, 5.0),
