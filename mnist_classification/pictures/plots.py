@@ -211,10 +211,13 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
     y = [height[name] for name in trained]
     mean = np.array([100 * summary.mean for summary in trained.values()])
     reach = [100 * (s.interval[1] - s.mean) for s in trained.values()]
-    ranges = np.array([prediction_interval(rows[name], n=5) for name in trained]).reshape(-1, 2)
-    low, high = 100 * ranges.T
+    together = max(sum(name in original for name in rows), 1)  # as in the table
+    ranges = [prediction_interval(rows[name], n=5, intervals=together) for name in trained]
+    low, high = 100 * np.reshape(ranges, (-1, 2)).T
     bar: dict[str, Any] = {"height": 0.6, "color": "#DDDDDD"}
-    axes.barh(y, high - low, left=low, label="95% prediction interval, mean of five", **bar)
+    axes.barh(
+        y, high - low, left=low, label="simultaneous 95% prediction interval, mean of five", **bar
+    )
     seeds = [(100 * value, height[name] + 0.2) for name in trained for value in rows[name]]
     axes.plot(*np.array(seeds).T, ".", color="#777777", label="one seed")
     axes.errorbar(mean, y, xerr=reach, fmt="ko", capsize=6, label="mean and its 95% interval")
@@ -227,6 +230,7 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
         text += f"; the original's {original[name]:.0%}" if name in original else ""
         axes.text(0.01, height[name], text, va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(list(height.values()), [f"{name}, n = {len(rows[name])}" for name in rows])
+    axes.use_sticky_edges = False  # room beside the bars
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set(title="The ladder: each row is the one above with one change")
     axes.set_xlabel("test accuracy, %")
