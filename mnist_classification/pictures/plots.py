@@ -207,6 +207,7 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
         )
     figure = Figure(figsize=(WIDTH, 1.9 + 0.45 * len(rows)), layout="constrained")
     axes = figure.subplots()
+    axes.use_sticky_edges = False  # room beside the bars
     height = {name: i for i, name in enumerate(rows)}
     y = [height[name] for name in trained]
     mean = np.array([100 * summary.mean for summary in trained.values()])
@@ -230,7 +231,6 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
         text += f"; the original's {original[name]:.0%}" if name in original else ""
         axes.text(0.01, height[name], text, va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(list(height.values()), [f"{name}, n = {len(rows[name])}" for name in rows])
-    axes.use_sticky_edges = False  # room beside the bars
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set(title="The ladder: each row is the one above with one change")
     axes.set_xlabel("test accuracy, %")
