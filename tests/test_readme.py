@@ -151,7 +151,7 @@ def test_contributings_tree_has_every_file_of_every_room():
 
 def test_claims_above_the_tables_are_theirs(mnist):
     pool = ROOT / "results" / "runs"
-    rows = EXPERIMENTS["ladder"].load(pool, mnist) | EXPERIMENTS["headline"].load(pool, mnist)
+    rows = EXPERIMENTS["ladder"].load(pool, mnist) | EXPERIMENTS["frontier"].load(pool, mnist)
     means = {
         results[0].recipe.name: sum(result.accuracy for result in results) / len(results)
         for results in rows.values()

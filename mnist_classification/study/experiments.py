@@ -130,13 +130,6 @@ BASES = ["sgd", "decay"]
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
 
 EXPERIMENTS = {
-    # What README begins with: the documented command's recipe, and the fast ones.
-    "headline": Experiment(
-        _rows(["decay"], TEN)
-        + _rows(["half-epoch", "most-of-an-epoch", "three-epochs", "eight-epochs"], TEN, "auto"),
-        tables.headline_tables,
-        timed=True,
-    ),
     "ladder": Experiment(
         _rows([row for row in LADDER if row.name not in BASES], FIVE) + _rows(BASES, TEN),
         tables.ladder_tables,
@@ -158,7 +151,12 @@ EXPERIMENTS = {
     "precision": Experiment(
         _rows(["decay"], TEN) + _rows(["decay"], TEN, "bfloat16"), tables.difference_tables
     ),
-    "frontier": Experiment(_rows(FRONTIER, TEN, "auto"), tables.frontier_tables, timed=True),
+    "frontier": Experiment(
+        _rows(FRONTIER, TEN, "auto"),
+        tables.frontier_tables,
+        tables.short_frontier_tables,
+        timed=True,
+    ),
     # On blocks of the training set, for choosing: the frontier's rows and the candidate for the
     # last of them.
     "frontier-folds": Experiment(

@@ -118,11 +118,9 @@ class Comparison:
     def verdict(self) -> str:
         """Whether the change helps or hurts, or that these seeds can't tell."""
         low, high = self.interval
-        if math.isnan(low):
-            return "not enough seeds to tell"
         if low > 0:
             return "helps"
-        return "hurts" if high < 0 else "no difference that these seeds can show"
+        return "hurts" if high < 0 else "not enough seeds to tell"
 
 
 def compare_family(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[Comparison]:

@@ -56,7 +56,7 @@ def short_report(tables: Tables, rows: Rows, data: Mnist) -> str:
     return "\n\n".join([*tables(rows, data), _where(rows)]) + "\n"
 
 
-def headline_tables(rows: Rows, _data: Mnist) -> list[str]:
+def short_frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Accuracy and seconds of some recipes, each with the command that trains it."""
     lines = [
         "| recipe | test accuracy: mean ± sd | n | seconds, median | command |",
@@ -469,9 +469,7 @@ def _short_verdict(comparison: Comparison | None) -> str:
     """Return "+0.380, helps"; a dash for the first row."""
     if comparison is None:
         return "–"
-    clear = comparison.verdict in ("helps", "hurts")
-    verdict = comparison.verdict if clear else "not enough seeds to tell"
-    return f"{100 * comparison.difference:+.3f}, {verdict}"
+    return f"{100 * comparison.difference:+.3f}, {comparison.verdict}"
 
 
 def _p(value: float) -> str:
