@@ -97,10 +97,10 @@ def run_experiment(
     Raises:
         ResultError: a file in the way is damaged, or belongs to another recipe or data set.
     """
-    make_folder(directory)
-    remove_leftovers(directory)
     device = pick_device(options.device)
     runs = list(dict.fromkeys(_settle(run, data, device) for run in runs))
+    make_folder(directory)
+    remove_leftovers(directory)
     workers = count_workers(options, device, count_cores())
     commit = current_commit()
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
