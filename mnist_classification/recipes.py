@@ -133,7 +133,7 @@ def replace(recipe: Recipe, name: str, **changes: Any) -> Recipe:
     """Return the recipe under a new name with some settings changed, those of `augment` too."""
     own = {field: value for field, value in changes.items() if hasattr(recipe, field)}
     rest = {field: value for field, value in changes.items() if field not in own}
-    augment = dataclasses.replace(recipe.augment, **rest)
+    augment = dataclasses.replace(own.pop("augment", recipe.augment), **rest)
     return dataclasses.replace(recipe, name=name, augment=augment, **own)
 
 
