@@ -159,7 +159,8 @@ class RunDirectory:
         """Refuse to replace a model that this run would not give again."""
         try:
             theirs = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        except ValueError:
+            theirs = theirs if isinstance(theirs, dict) else {}
+        except (OSError, ValueError):
             theirs = {}
         ours = {key: value for key, value in self.identity.items() if key not in MACHINE}
         different = [key for key, value in ours.items() if theirs.get(key) != value]
