@@ -1,17 +1,26 @@
-"""What the tests share: the real data set, small real parts of it, and the command."""
+"""What the tests share: the real data set, small real parts of it, the command, a browser."""
 
+import contextlib
 import gzip
+import io
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 # Small data gains nothing from a second thread, and on a busy machine threads that wait for each
-# other make the tests ten times slower. Commands that the tests start inherit it.
+# other make the tests ten times slower. Processes that the tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
+
+from mnist_classification.cli import main
 from mnist_classification.data import Mnist, load_mnist
 
 ROOT = Path(__file__).parent.parent
@@ -51,18 +60,60 @@ def small_dir(small: Mnist, tmp_path_factory) -> Path:
     return directory
 
 
-def run_command(*arguments, cwd: Path = ROOT, script: str | None = None, env=None, timeout=120):
-    """Run `mnist ARGUMENTS`, or a script of the checkout, as a user would."""
+def run_command(*arguments, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run `mnist ARGUMENTS` in this process: as a user would, less two seconds of imports."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            pytest.raises(SystemExit) as stop,
+        ):
+            main([str(argument) for argument in arguments])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    code = stop.value.code
+    return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
+
+
+def run_json(*arguments, cwd: Path = ROOT):
+    """Run `mnist ARGUMENTS --json` and return what it prints."""
+    result = run_command(*arguments, "--json", cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def run_process(
+    *arguments, cwd: Path = ROOT, script: str | None = None, env=None, timeout=120, **options
+) -> subprocess.CompletedProcess:
+    """Run `mnist ARGUMENTS`, or a script of the checkout, in a process of its own."""
     head = [str(ROOT / script)] if script else ["-m", "mnist_classification"]
-    command = [sys.executable, *head, *map(str, arguments)]
     return subprocess.run(
-        command,
+        [sys.executable, *head, *map(str, arguments)],
         cwd=cwd,
-        env=os.environ | (env or {}),
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}),
         capture_output=True,
         text=True,
         timeout=timeout,
+        **options,
     )
+
+
+def run_python(code: str) -> subprocess.CompletedProcess:
+    """Run code in a fresh interpreter that finds the package."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def assert_same_weights(first, second) -> None:
+    """Check that two trained networks are equal bit for bit."""
+    first, second = first.network.state_dict(), second.network.state_dict()
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, *parts: str) -> None:
@@ -74,3 +125,35 @@ def assert_one_line_error(result: subprocess.CompletedProcess, *parts: str) -> N
     assert "Traceback" not in result.stderr
     for part in parts:
         assert part in errors[0]
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Any Chromium or Chrome on this machine, else the one that Playwright has installed."""
+    from playwright.sync_api import Error, sync_playwright
+
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=executable, args=arguments)
+        except Error as error:
+            if "Executable doesn't exist" not in str(error):
+                raise
+            miss_browser()
+        yield chromium
+        chromium.close()
+
+
+def miss_browser() -> NoReturn:
+    """Skip the test; fail it where CI=true says that all have to run."""
+    text = (
+        "no Chromium or Chrome here to test the page in; get one: apt-get install chromium, or "
+        "playwright install chromium"
+    )
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)

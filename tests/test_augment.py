@@ -6,7 +6,8 @@ import torch
 from scipy import ndimage
 
 from mnist_classification.augment import affine, augment, change_strokes, cut, shift
-from mnist_classification.recipes import RECIPES, Augment
+from mnist_classification.reader_training.recipe import READER
+from mnist_classification.recipes import Augment
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,7 @@ def test_every_image_is_changed_by_an_amount_of_its_own(pixels, field):
 
 def test_the_recipe_for_reading_keeps_digits_readable(pixels):
     generator = torch.Generator().manual_seed(0)
-    out = augment(pixels, RECIPES["reader"].augment, paper=0.0, generator=generator)
+    out = augment(pixels, READER.augment, paper=0.0, generator=generator)
     assert out.isfinite().all()
     mass = out.clamp(0, 1).sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
     assert mass.min() > 0.25

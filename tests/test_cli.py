@@ -1,25 +1,33 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import (
+    ROOT,
+    assert_one_line_error,
+    run_command,
+    run_json,
+    run_process,
+    run_python,
+)
 
-from mnist_classification.errors import ExperimentError
 from mnist_classification.recipes import SETTINGS
-from mnist_classification.study.experiments import parse_seeds
 from mnist_classification.study.statistics import evaluate
 
-COMMANDS = ["predict", "export", "train", "evaluate", "experiment", "report", "compare", "info"]
+COMMANDS = ["train", "evaluate", "info", "experiment", "report", "compare", "predict", "export"]
+PICTURES = ["tsne", "curves", "confusion", "mistakes", "filters", "augmentations", "ladder"]
+PICTURES += ["frontier"]
 
 
 @pytest.fixture(scope="module")
 def trained(small_dir, tmp_path_factory):
     """A model that the documented command trained, on a small part of the data."""
     directory = tmp_path_factory.mktemp("run") / "model"
-    result = run_command(
+    result = run_process(
         *["--num-epochs", 2, "--learning-rate", 0.001, "--batch-size", 32, "--seed", 1],
         *["--data-dir", small_dir, "--output", directory],
         script="train.py",
@@ -47,7 +55,7 @@ def test_training_says_what_it_does_and_leaves_a_model(trained):
 def test_evaluate_as_text_and_json(trained, small_dir, small):
     directory, _ = trained
     text = run_command("evaluate", directory, "--data-dir", small_dir).stdout
-    facts = json.loads(run_command("evaluate", directory, "--data-dir", small_dir, "--json").stdout)
+    facts = run_json("evaluate", directory, "--data-dir", small_dir)
     digits = [int(digit) for digit in facts["predictions"]]
     evaluation = evaluate(np.array(digits), small.test.labels)
     assert facts["accuracy"] == evaluation.accuracy
@@ -58,7 +66,7 @@ def test_evaluate_as_text_and_json(trained, small_dir, small):
 
 
 def test_info_as_text_and_json():
-    facts = json.loads(run_command("info", "--json").stdout)
+    facts = run_json("info")
     assert facts["train_images"] == 60000
     assert facts["precision"] in ("bfloat16", "float32")
     assert len(facts["sha256"]) == 4
@@ -67,16 +75,31 @@ def test_info_as_text_and_json():
         assert str(value) in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example_and_needs_no_torch(command):
-    code = (
-        "import sys\nfrom mnist_classification.cli import main\n"
-        f"try: main([{command!r}, '--help'])\n"
-        "finally: assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules), 'slow to start'"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"visualize {name}" for name in PICTURES)])
+def test_help_shows_an_example(command):
+    result = run_command(*command.split(), "--help")
     assert result.returncode == 0, result.stderr
     assert f"Example: mnist {command}" in result.stdout
+
+
+def test_help_needs_nothing_that_is_slow_to_import():
+    commands = [[name] for name in COMMANDS] + [["visualize", name] for name in PICTURES]
+    result = run_python(f"""
+import sys
+from mnist_classification.cli import app
+for command in {commands}:
+    app([*command, "--help"], result_action="return_value")
+slow = {{"torch", "scipy", "matplotlib", "sklearn", "openTSNE", "onnxruntime", "PIL"}}
+assert not slow & set(sys.modules), slow & set(sys.modules)
+""")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Example: mnist ") == len(commands)
+
+
+def test_every_command_has_its_help_tested():
+    for options, names in [([], COMMANDS), (["visualize"], PICTURES)]:
+        listed = re.findall(r"^│ ([a-z]+) ", run_command(*options, "--help").stdout, re.MULTILINE)
+        assert sorted(listed) == sorted([*names, *([] if options else ["visualize"])])
 
 
 def test_every_setting_of_a_recipe_is_a_flag():
@@ -107,8 +130,14 @@ def test_every_setting_of_a_recipe_is_a_flag():
         (["experiment", "ladder", "--output", "/proc/x"], ["can't make folder /proc/x"]),
         (["experiment", "run", "--recipes", "sgd", "--seeds", "0", "--precision", "x"], ["'x'"]),
         (["train", "--seed", "-1"], ["got seed -1"]),
-        (["train", "--pretrained-weights", "/nowhere"], ["/nowhere: can't be read"]),
-        (["report", "nowhere"], ["no results here"]),
+        (["train", "--pretrained-weights", "/nowhere"], ["expected the network alexnet"]),
+        (
+            ["train", "--recipe", "sgd-alexnet", "--pretrained-weights", "/nowhere"],
+            ["/nowhere: can't be read"],
+        ),
+        (["train", "--fold", "1"], ["got fold 1; expected a hold-out beside it"]),
+        (["report", "nowhere"], ["nowhere: no results here"]),
+        (["report", "ladder", "--results", "nowhere"], ["nowhere: no results of this experiment"]),
         (["compare", "results/nowhere/a", "results/nowhere/b"], ["no results here"]),
         (["trian"], ["trian"]),
     ],
@@ -118,8 +147,9 @@ def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
     assert list(tmp_path.iterdir()) == []  # nothing half-written
 
 
-def test_an_empty_environment_variable_names_no_folder(tmp_path):
-    result = run_command("info", cwd=tmp_path, env={"MNIST_DATA_DIR": ""})
+def test_an_empty_environment_variable_names_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA_DIR", "")
+    result = run_command("info", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 
 
@@ -137,32 +167,23 @@ def test_training_with_a_holdout_does_not_look_at_the_test_set(small_dir, tmp_pa
 
 def test_missing_packages_are_named():
     """Without the packages for training, as after `pip install .` alone."""
-    code = (
+    result = run_python(
         "import sys\nsys.modules['torch'] = None\n"
         "from mnist_classification.cli import main\nmain(['info'])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert_one_line_error(result, "torch is not installed", "pip install '.[train]'")
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path):
-    result = run_command("train", "--recipe", "x", "--debug", cwd=tmp_path)
+    result = run_process("train", "--recipe", "x", "--debug", cwd=tmp_path)
     assert "Traceback" in result.stderr
     assert "RecipeError" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("3", [3]), ("0-3", [0, 1, 2, 3]), ("1,5,8-9", [1, 5, 8, 9]), ("2,0-2", [2, 0, 1])],
-)
-def test_seeds(text, seeds):
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["a-b", "", "1-", "-1", "3-1", "1-2-3", "1.5", "0x1"])
-def test_wrong_seeds(text):
-    with pytest.raises(ExperimentError, match="got seeds"):
-        parse_seeds(text)
+def test_the_command_fails_as_a_process_too(tmp_path):
+    result = run_process("train", "--recipe", "sdg", cwd=tmp_path)
+    assert_one_line_error(result, "unknown recipe 'sdg'; did you mean 'sgd'")
+    assert result.stdout == ""
 
 
 def test_documented_script_runs_from_anywhere_without_installation(small_dir, tmp_path):

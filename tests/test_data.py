@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import write_idx
 
-from mnist_classification.data import SHA256, load_mnist
+from mnist_classification.data import SHA256, load_mnist, set_aside
 from mnist_classification.errors import DataError
 
 IMAGES = np.arange(20 * 784, dtype=np.uint32).astype(np.uint8).reshape(20, 28, 28)
@@ -57,21 +57,54 @@ def test_fingerprints_tell_data_sets_apart(folder, mnist):
     assert load_mnist(folder).fingerprint == load_mnist(folder).fingerprint != mnist.fingerprint
 
 
-def test_holdout_is_reproducible_and_representative(mnist):
-    data = load_mnist(holdout=10_000)
-    again = load_mnist(holdout=10_000)
-    assert (len(data.train), len(data.holdout), len(data.test)) == (50_000, 10_000, 10_000)
-    np.testing.assert_array_equal(data.holdout.images, again.holdout.images)
-    together = np.sort(np.concatenate([data.train.labels, data.holdout.labels]))
-    np.testing.assert_array_equal(together, np.sort(mnist.train.labels))
-    shares = np.bincount(data.holdout.labels) / 10_000 - np.bincount(mnist.train.labels) / 60_000
-    assert np.abs(shares).max() < 0.01
+@pytest.mark.parametrize(("fold", "first"), [(None, 50_000), (5, 50_000), (0, 0), (2, 20_000)])
+def test_holdout_is_a_block_of_the_training_set(mnist, fold, first):
+    data = set_aside(mnist, 10_000, fold)
+    assert (len(data.train), len(data.holdout), data.fold) == (50_000, 10_000, first // 10_000)
+    np.testing.assert_array_equal(data.holdout.images, mnist.train.images[first : first + 10_000])
+    rest = np.delete(np.arange(60_000), np.s_[first : first + 10_000])
+    np.testing.assert_array_equal(data.train.labels, mnist.train.labels[rest])
+    assert (data.test, data.sha256) == (mnist.test, mnist.sha256)
+
+
+def test_a_holdout_has_as_many_images_of_both_groups_of_writers(mnist):
+    """Students' images are thinner than employees': see `set_aside`."""
+    held = set_aside(mnist, 10_000).holdout.images
+    students, employees = held[::2].mean(), held[1::2].mean()
+    assert students == pytest.approx(mnist.train.images[::2].mean(), abs=1.5)
+    assert employees == pytest.approx(mnist.train.images[1::2].mean(), abs=1.5)
+    assert employees - students > 2
+
+
+def test_blocks_share_no_image_and_what_is_left_over_is_learned_from(folder):
+    data = load_mnist(folder)
+    blocks = [load_mnist(folder, holdout=6, fold=fold) for fold in range(3)]
+    held = np.concatenate([block.holdout.images for block in blocks])
+    np.testing.assert_array_equal(held, data.train.images[:18])
+    for block in blocks:
+        np.testing.assert_array_equal(block.train.images[-2:], data.train.images[-2:])
+    assert load_mnist(folder, holdout=6).fold == 2
+
+
+def test_no_holdout_is_the_data_as_it_is(folder):
+    data = load_mnist(folder)
+    assert set_aside(data, 0) is data
+    assert (data.holdout, data.fold) == (None, None)
 
 
 @pytest.mark.parametrize("holdout", [-1, 20, 1000])
 def test_refuses_a_holdout_that_does_not_fit(folder, holdout):
-    with pytest.raises(DataError, match=f"hold-out of {holdout}.*expected 0 to 19"):
+    with pytest.raises(DataError, match=f"hold-out of {holdout} .*expected 0 to 19"):
         load_mnist(folder, holdout=holdout)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "fold", "expected"),
+    [(6, 3, "0 to 2"), (6, -1, "0 to 2"), (19, 1, "0 to 0"), (0, 0, "a hold-out beside it")],
+)
+def test_refuses_a_block_that_is_not_there(folder, holdout, fold, expected):
+    with pytest.raises(DataError, match=f"got fold {fold}; expected {expected}"):
+        load_mnist(folder, holdout=holdout, fold=fold)
 
 
 def damage(folder, name, change):

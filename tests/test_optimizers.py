@@ -1,6 +1,9 @@
+import pytest
 import torch
 
-from mnist_classification.optimizers import Muon, orthogonalize
+from mnist_classification.optimizers import Muon, build_optimizers, orthogonalize
+from mnist_classification.recipes import RECIPES, find_recipe
+from mnist_classification.training import fit
 
 
 def test_orthogonalize_keeps_directions_and_evens_their_sizes():
@@ -31,3 +34,24 @@ def test_muon_steps_by_a_share_of_the_filters_norm():
     optimizer.step()
     again = filters.detach() - before * 4 / before.norm()
     torch.testing.assert_close(again, step, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "vanilla"])
+def test_optimizer_is_the_recipes(name):
+    network = torch.nn.Linear(3, 2)
+    (optimizer,) = build_optimizers(RECIPES[name], network)
+    group = optimizer.param_groups[0]
+    assert group["lr"] == RECIPES[name].learning_rate
+    assert isinstance(optimizer, torch.optim.SGD if name == "sgd" else torch.optim.Adam)
+    if name == "sgd":
+        assert group["momentum"] == 0.9
+
+
+def test_muon_takes_the_filters_and_leaves_the_frozen_layer(small):
+    trained = fit(find_recipe("half-epoch"), small)
+    whitened, learned = trained.network.features[0], trained.network.features[3]
+    half = whitened.out_channels // 2
+    assert torch.equal(whitened.weight[half:], -whitened.weight[:half])
+    muon, adam = build_optimizers(RECIPES["half-epoch"], trained.network)
+    assert [p.shape for p in muon.param_groups[0]["params"]] == [learned.weight.shape]
+    assert len(adam.param_groups[0]["params"]) == 5  # its bias, and two linear layers

@@ -3,12 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from conftest import assert_same_weights
 
-from mnist_classification.data import Mnist
-from mnist_classification.device import PRECISIONS, pick_device, pick_precision
+from mnist_classification.data import Examples, Mnist
 from mnist_classification.errors import RunError
 from mnist_classification.model import NETWORKS, build, to_pixels
-from mnist_classification.optimizers import build_optimizers
 from mnist_classification.progress import Silent
 from mnist_classification.recipes import RECIPES, find_recipe
 from mnist_classification.training import fit, schedule
@@ -17,30 +16,15 @@ from mnist_classification.training import fit, schedule
 TRAINABLE = [name for name in RECIPES if not name.endswith("alexnet")]
 
 
-def weights(trained):
-    return {name: tensor.clone() for name, tensor in trained.network.state_dict().items()}
-
-
-def assert_same_weights(first, second):
-    first, second = weights(first), weights(second)
-    assert first.keys() == second.keys()
-    for name in first:
-        assert torch.equal(first[name], second[name]), name
-
-
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_recipe_learns(small, name):
     recipe = find_recipe(name)
     if recipe.num_epochs:
-        few = {  # drawing thousands takes longer than the test
-            field: min(getattr(recipe, field), 100)
-            for field in ("drawn_images", "counter_examples", "prepared_digits")
-        }
-        recipe = dataclasses.replace(recipe, num_epochs=2, **few)
+        recipe = dataclasses.replace(recipe, num_epochs=2)
     trained = fit(recipe, small)
     assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
     probabilities = trained.predict(small.test.images)
-    assert probabilities.shape == (500, 10)
+    assert probabilities.shape == (len(small.test), 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     if recipe.num_epochs:
         assert trained.history[1]["train_loss"] < trained.history[0]["train_loss"]
@@ -50,8 +34,8 @@ def test_every_recipe_learns(small, name):
 def test_two_epochs_of_real_images_read_most_digits(mnist, precision):
     part = dataclasses.replace(mnist, train=mnist.train[:6000])
     trained = fit(find_recipe("decay+num-epochs=2"), part, precision=precision)
-    digits = trained.predict(mnist.test.images).argmax(axis=1)
-    assert (digits == mnist.test.labels).mean() > 0.94
+    digits = trained.predict(mnist.test.images[:2000]).argmax(axis=1)
+    assert (digits == mnist.test.labels[:2000]).mean() > 0.93
 
 
 @pytest.mark.parametrize("name", ["vanilla", "decay", "sgd-rotation", "sgd-batch-norm"])
@@ -83,30 +67,20 @@ def test_training_follows_plain_pytorch(small):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def with_dropout():
+    network = NETWORKS["lenet"]()
+    network.head.insert(0, torch.nn.Dropout())
+    return network
+
+
 def test_dropout_follows_the_seed_too(small, monkeypatch):
     """No recipe but AlexNet's has dropout, and that one is too large to train here."""
-
-    def with_dropout():
-        network = NETWORKS["lenet"]()
-        network.head.insert(0, torch.nn.Dropout())
-        return network
 
     monkeypatch.setitem(NETWORKS, "deeper-cnn", with_dropout)
     recipe = find_recipe("sgd+num-epochs=2")
     first = fit(recipe, small)
     torch.rand(7)  # whatever else draws from the global generator in between
     assert_same_weights(first, fit(recipe, small))
-
-
-@pytest.mark.parametrize("name", ["sgd", "vanilla"])
-def test_optimizer_is_the_recipes(name):
-    network = torch.nn.Linear(3, 2)
-    (optimizer,) = build_optimizers(RECIPES[name], network)
-    group = optimizer.param_groups[0]
-    assert group["lr"] == RECIPES[name].learning_rate
-    assert isinstance(optimizer, torch.optim.SGD if name == "sgd" else torch.optim.Adam)
-    if name == "sgd":
-        assert group["momentum"] == 0.9
 
 
 def test_averaged_loss_divides_sgds_steps_by_the_batch_size(small):
@@ -123,15 +97,17 @@ def test_averaged_loss_divides_sgds_steps_by_the_batch_size(small):
 
 def test_learning_rate_falls_linearly_to_zero():
     decay = RECIPES["decay"]
-    shares = [schedule(decay, progress) for progress in (0, 0.25, 0.5, 1)]
-    assert shares == pytest.approx([1, 0.75, 0.5, 0])
-    assert schedule(RECIPES["sgd"], 0.9) == 1
+    shares = [schedule(decay, step, 100) for step in (0, 25, 50, 99)]
+    assert shares == pytest.approx([1, 0.75, 0.5, 0.01])
+    assert schedule(RECIPES["sgd"], 90, 100) == 1
 
 
 def test_learning_rate_may_rise_first():
     recipe = find_recipe("decay+warmup-share=0.25")
-    shares = [schedule(recipe, progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
-    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+    shares = [schedule(recipe, step, 16) for step in (0, 1, 3, 4, 10)]
+    assert shares == pytest.approx([0.25, 0.5, 1, 1, 0.5])
+    odd = find_recipe("decay+warmup-share=0.3")  # 2.1 of 7 steps
+    assert max(schedule(odd, step, 7) for step in range(7)) <= 1
 
 
 def test_an_epoch_may_be_a_part_of_the_images(small):
@@ -153,16 +129,6 @@ def test_smoothed_labels_keep_the_network_from_being_sure(small):
         for change in ("", "+label-smoothing=0.5")
     )
     assert smooth < 0.8 < sharp
-
-
-def test_muon_takes_the_filters_and_leaves_the_frozen_layer(small):
-    trained = fit(find_recipe("half-epoch"), small)
-    whitened, learned = trained.network.features[0], trained.network.features[3]
-    half = whitened.out_channels // 2
-    assert torch.equal(whitened.weight[half:], -whitened.weight[:half])
-    muon, adam = build_optimizers(RECIPES["half-epoch"], trained.network)
-    assert [p.shape for p in muon.param_groups[0]["params"]] == [learned.weight.shape]
-    assert len(adam.param_groups[0]["params"]) == 5  # its bias, and two linear layers
 
 
 def test_last_batch_may_be_smaller(small):
@@ -187,8 +153,10 @@ def test_looking_at_the_holdout_changes_nothing(small):
     assert_same_weights(fit(recipe, small), fit(recipe, data))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(small):
-    with pytest.raises(RunError, match=r"at step [23] of 20; try a --learning-rate below 1000"):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(small):
+    with pytest.raises(
+        RunError, match=r"non-finite loss at step [23] of 20; try a --learning-rate below 1000"
+    ):
         fit(find_recipe("sgd+num-epochs=1+learning-rate=1000"), small)
 
 
@@ -206,11 +174,26 @@ def test_unknown_options_are_refused(small, options, message):
         fit(RECIPES["sgd"], small, **options)
 
 
-def test_precision_is_one_that_the_processor_multiplies():
-    cpu = pick_device("cpu")
-    picked = pick_precision("auto", cpu)
-    features = torch.cpu.get_capabilities()
-    fast = features.get("avx512_bf16") or features.get("amx_bf16")
-    assert picked == ("bfloat16" if fast else "float32")
-    assert pick_precision("float32", cpu) == "float32"
-    assert picked in PRECISIONS
+def test_targets_stand_for_the_labels(small):
+    """Labels as probabilities give the same loss; what is no digit learns to be unsure."""
+    recipe = find_recipe("decay+num-epochs=1")
+    images, labels = small.train.images, small.train.labels
+    sure = Examples(images, labels, np.eye(10, dtype=np.float32)[labels])
+    plain, same = fit(recipe, small), fit(recipe, dataclasses.replace(small, train=sure))
+    for a, b in zip(plain.network.parameters(), same.network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    unsure = Examples(images, labels, np.full((len(labels), 10), 0.1, np.float32))
+    trained = fit(recipe, dataclasses.replace(small, train=unsure))
+    assert trained.predict(small.test.images).max() < 0.3
+
+
+def test_fit_leaves_torchs_global_state_as_it_was(small, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "deeper-cnn", with_dropout)  # draws from the global generator
+    flags = torch.backends.cudnn
+    with flags.flags(deterministic=False, benchmark=True, allow_tf32=True):
+        state = torch.get_rng_state()
+        fit(find_recipe("sgd+num-epochs=1"), small)
+        with pytest.raises(RunError, match="non-finite"):
+            fit(find_recipe("sgd+num-epochs=1+learning-rate=1e38"), small)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (False, True, True)
