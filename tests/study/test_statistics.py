@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mnist_classification.study.published import DISPUTED
 from mnist_classification.study.statistics import (
-    DISPUTED,
     bootstrap_interval,
     compare_family,
     evaluate,
@@ -46,7 +46,7 @@ def test_one_seed_has_no_interval():
     assert math.isnan(summary.interval[0])
     (comparison,) = compare_family([([0.99], [0.98])])
     assert math.isnan(comparison.detectable)
-    assert comparison.verdict == "too few seeds to say"
+    assert comparison.verdict == "not enough seeds to tell"
 
 
 def test_a_pair_that_cannot_be_tested_takes_nothing_from_the_others():
@@ -65,6 +65,28 @@ def test_prediction_interval_covers_95_percent():
     assert hits / 2000 == pytest.approx(0.95, abs=0.015)
 
 
+def test_several_prediction_intervals_cover_95_percent_together():
+    rng = np.random.default_rng(4)
+    hits = 0
+    for _ in range(1000):
+        inside = True
+        for _ in range(4):
+            low, high = prediction_interval(rng.normal(size=5), n=5, intervals=4)
+            inside &= low <= rng.normal(size=5).mean() <= high
+        hits += inside
+    assert 0.94 < hits / 1000 < 0.98
+
+
+def test_a_detectable_difference_is_found_in_80_percent_of_repetitions():
+    rng = np.random.default_rng(5)
+    values = np.array([-1.0, -0.5, 0, 0.5, 1])  # as many and as spread on both sides: 8 degrees
+    (comparison,) = compare_family([(values, values + 0.1)])
+    error = math.sqrt(2 * values.var(ddof=1) / 5)
+    spread = np.sqrt(rng.chisquare(8, 50_000) / 8)
+    t = (rng.normal(size=50_000) + comparison.detectable / error) / spread
+    assert (t > stats.t.ppf(0.975, 8)).mean() == pytest.approx(0.8, abs=0.01)
+
+
 def test_welch_agrees_with_scipy():
     rng = np.random.default_rng(1)
     before, after = rng.normal(0.99, 0.001, 5), rng.normal(0.991, 0.003, 9)
@@ -79,7 +101,7 @@ def test_verdicts():
     low, high = [0.98, 0.981, 0.982], [0.99, 0.991, 0.992]
     assert compare_family([(low, high)])[0].verdict == "helps"
     assert compare_family([(high, low)])[0].verdict == "hurts"
-    assert compare_family([(low, low)])[0].verdict == "no difference that these seeds can show"
+    assert compare_family([(low, low)])[0].verdict == "not enough seeds to tell"
 
 
 def test_holm_intervals_exclude_zero_exactly_when_holm_rejects():

@@ -1,0 +1,96 @@
+"""`mnist report`, `compare` and `experiment` as a user runs them; runs are in test_runner.py."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_one_line_error, run_command, run_json
+
+from mnist_classification.recipes import find_recipe
+from mnist_classification.training import fit
+
+
+def test_report_of_a_folder_has_every_row(results, small_dir):
+    result = run_command("report", results, "--data-dir", small_dir)
+    assert result.returncode == 0, result.stderr
+    for name in ("vanilla", "decay"):
+        assert f"| {name}+num-epochs=2 |" in result.stdout
+    assert result.stdout.count("| helps |") == 1
+
+
+def test_report_of_an_experiment_reads_the_pool_that_is_committed():
+    named = run_command("report", "precision")
+    assert named.returncode == 0, named.stderr
+    assert "| decay, bfloat16 |" in named.stdout
+    other = run_command("report", "precision", "--results", ROOT / "results" / "runs")
+    assert other.stdout == named.stdout
+
+
+def test_report_updates_a_file(results, small_dir, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"a\n<!-- mnist report {results} -->\nold\n<!-- end of report -->\nb\n")
+    result = run_command("report", results, "--update", path, "--data-dir", small_dir)
+    assert (result.returncode, result.stdout) == (0, "")
+    text = run_command("report", results, "--data-dir", small_dir).stdout
+    begin, end = f"<!-- mnist report {results} -->\n", "<!-- end of report -->"
+    assert path.read_text() == f"a\n{begin}{text}{end}\nb\n"
+
+
+def test_a_damaged_result_is_one_line_whoever_reads_it(results, small_dir, tmp_path):
+    name = "decay+num-epochs=2-seed0.json"
+    (tmp_path / name).write_text((results / name).read_text()[:500])
+    for command in (
+        ["report", tmp_path],
+        ["compare", tmp_path / "decay+num-epochs=2", tmp_path / "decay+num-epochs=2"],
+        [
+            "experiment",
+            "run",
+            "--recipes",
+            "decay+num-epochs=2",
+            "--seeds",
+            0,
+            "--output",
+            tmp_path,
+        ],
+    ):
+        assert_one_line_error(run_command(*command, "--data-dir", small_dir), name, "damaged")
+
+
+def test_compare_gives_a_verdict(results, small_dir):
+    rows = [results / f"{name}+num-epochs=2" for name in ("vanilla", "decay")]
+    text = run_command("compare", *rows, "--data-dir", small_dir).stdout
+    assert text.count("| helps |") == 1
+    assert "95% bootstrap over images" in text
+    facts = run_json("compare", *rows, "--data-dir", small_dir)
+    assert facts["verdict"] == "helps"
+    assert 0 < facts["image_interval"][0] < facts["difference"] < facts["image_interval"][1]
+    assert facts["difference"] == pytest.approx(np.mean(facts["after"]) - np.mean(facts["before"]))
+    result = run_command("compare", rows[0], results / "decya", "--data-dir", small_dir)
+    assert_one_line_error(result, "unknown row 'decya'")
+
+
+def test_compare_refuses_what_was_judged_on_other_images(data, small_dir, results, tmp_path):
+    shutil.copytree(results, tmp_path, dirs_exist_ok=True)
+    content = json.loads((results / "decay+num-epochs=2-seed0.json").read_text())
+    held = "decay+num-epochs=2+holdout=500+fold=0"
+    labels = data.train.labels[:500]
+    content |= {"holdout": 500, "fold": 0, "test_accuracy": None, "holdout_accuracy": 1.0}
+    content["predictions"] = "".join(map(str, labels))
+    (tmp_path / f"{held}-seed0.json").write_text(json.dumps(content))
+    rows = [tmp_path / "decay+num-epochs=2", tmp_path / held]
+    result = run_command("compare", *rows, "--data-dir", small_dir)
+    assert_one_line_error(result, "judged on different images")
+
+
+def test_compare_two_models(data, small_dir, tmp_path):
+    models = []
+    for epochs in (0, 2):
+        models.append(tmp_path / str(epochs))
+        fit(find_recipe(f"decay+num-epochs={epochs}"), data).save(models[-1])
+    text = run_command("compare", *models, "--data-dir", small_dir).stdout
+    assert "McNemar" in text
+    facts = run_json("compare", *models, "--data-dir", small_dir)
+    gain = (facts["only_after_correct"] - facts["only_before_correct"]) / 500
+    assert facts["after"] - facts["before"] == pytest.approx(gain)
+    assert facts["after"] > facts["before"] + 0.1

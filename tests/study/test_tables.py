@@ -1,0 +1,143 @@
+"""From results to tables, every figure checked by hand."""
+
+import numpy as np
+import pytest
+
+from mnist_classification.errors import ResultError
+from mnist_classification.study.published import DISPUTED
+from mnist_classification.study.results import find_results, load_results
+from mnist_classification.study.tables import (
+    compare_rows,
+    difference_tables,
+    fold_tables,
+    frontier_tables,
+    ideas_tables,
+    ladder_tables,
+    report,
+    update_section,
+)
+
+from .conftest import result_with, rows_with
+
+
+def test_report_has_every_row_and_a_verdict(results, data):
+    rows = load_results(find_results(results), data)
+    text = report(difference_tables, rows, data)
+    for name, of_row in rows.items():
+        mean = 100 * np.mean([result.test_accuracy for result in of_row])
+        assert f"| {name} |" in text
+        assert f"{mean:.3f} ± " in text
+    assert "| helps |" in text
+
+
+def cells(text, first):
+    """Return the cells of the first table line that begins with that cell."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_ladder_report_by_hand(mnist):
+    rows = rows_with(
+        mnist.test.labels,
+        sgd=[80, 90, 100],
+        vanilla=[400, 410, 420],
+        decay=[50, 60, 70],
+        deeper=[80, 90, 100],
+    )
+    text = report(ladder_tables, rows, mnist)
+    sgd = cells(text, "sgd")
+    assert sgd[1:4] == [
+        "optim adam → sgd, learning rate 0.0005 → 0.001",
+        "99.2",
+        "99.100 ± 0.100 (3)",
+    ]
+    assert sgd[4] == "98.852 to 99.348"  # ± 4.302653 * 0.1 / √3
+    # ± t * 0.1 * √(1/3 + 1/5), with 2 degrees of freedom and a third of 5% for each of three rows.
+    assert sgd[5] == "yes (98.541 to 99.659)"
+    assert cells(text, "vanilla")[5] == "**no**, above (95.341 to 96.459)"
+    assert cells(text, "deeper → sgd")[1] == "+0.000"
+    assert cells(text, "deeper → sgd")[3].startswith("not enough seeds to tell; 80% power for ±")
+    assert cells(text, "sgd → decay")[1] == "+0.300"
+    assert cells(text, "vanilla → deeper")[3] == "helps"
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert names[1:5] == ["vanilla", "deeper", "sgd", "decay"]  # the ladder's order, not the files'
+
+
+def test_frontier_report_by_hand(mnist):
+    rows = rows_with(mnist.test.labels, half_epoch=[90, 100, 110], two_epochs=[40, 50, 60])
+    text = report(frontier_tables, rows, mnist)
+    half, two = cells(text, "half-epoch"), cells(text, "two-epochs")
+    assert half[1:4] == ["whitened-cnn", "1,234", "99.000 ± 0.100 (3)"]
+    assert two[1:4] == ["whitened-batch-norm-cnn", "1,234", "99.500 ± 0.100 (3)"]
+    assert half[5] == f"{next(iter(rows.values()))[0].total_seconds:.2f}"
+
+
+def test_ideas_report_by_hand(mnist):
+    rows = rows_with(
+        mnist.test.labels,
+        sgd=[90, 91, 92],
+        decay=[60, 61, 62],
+        sgd_flip=[190, 191, 192],
+        decay_rotation=[60, 61, 62],
+        decay_translation=[40, 41, 42],
+    )
+    text = report(ideas_tables, rows, mnist)
+    assert cells(text, "sgd-flip")[1] == "flip probability 0.0 → 0.5"
+    assert cells(text, "sgd-flip")[4] == "-1.000"
+    assert cells(text, "sgd-flip")[6] == "hurts"
+    assert cells(text, "decay-rotation")[6].startswith("not enough seeds to tell")
+    assert cells(text, "decay-translation")[6] == "helps"
+    assert "pretrained: not measured, weights unavailable" in text
+
+
+def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("a\n<!-- mnist report x -->\nold\n<!-- end of report -->\nb\n")
+    update_section(path, "x", "new\n")
+    assert path.read_text() == "a\n<!-- mnist report x -->\nnew\n<!-- end of report -->\nb\n"
+    with pytest.raises(ResultError, match="expected a line '<!-- mnist report y -->'"):
+        update_section(path, "y", "new\n")
+
+
+def test_folds_by_hand(mnist):
+    rows = {}
+    for fold, errors in [(1, 100), (3, 300)]:
+        labels = mnist.train.labels[fold * 10_000 : (fold + 1) * 10_000]
+        result = result_with("decay", 0, errors, labels, holdout=10_000, fold=fold)
+        rows[result.row] = [result]
+    text = report(fold_tables, rows, mnist)
+    # The errors are the block's first images, of both groups of writers in turn.
+    assert cells(text, "decay")[1:] == [
+        *("2", "98.000%", "99.000%", "97.000%", "98.000%", "98.000%")
+    ]
+    assert "accuracy on hold-outs of 10,000 training images" in text
+
+
+def test_details_by_hand(mnist):
+    rows = rows_with(mnist.test.labels, sgd=[100, 100])
+    plain = result_with("decay", 0, 0, mnist.test.labels, data=mnist.fingerprint)
+    digits = mnist.test.labels.copy()
+    digits[list(DISPUTED)] = (digits[list(DISPUTED)] + 1) % 10
+    people = result_with(
+        *("decay", 1, 0, mnist.test.labels),
+        **{"data": mnist.fingerprint, "predictions": "".join(map(str, digits))},
+        test_accuracy=0.9985,
+    )
+    text = report(difference_tables, rows | {"decay": [plain, people]}, mnist)
+    *_, details = (line for line in text.splitlines() if line.startswith("| decay |"))
+    late = sum(index >= 5000 for index in DISPUTED)
+    assert [cell.strip() for cell in details.strip("|").split("|")][1:5] == [
+        "99.85%–100.00%",
+        f"{1 - (15 - late) / 10_000:.3%}",
+        f"{1 - late / 10_000:.3%}",
+        "100.000%",
+    ]
+    *_, other = (line for line in text.splitlines() if line.startswith("| sgd |"))
+    assert "| – | – | – |" in other  # another data set has no such groups, and labels of its own
+
+
+def test_rows_judged_on_different_images_are_not_compared(data):
+    plain = result_with("sgd", 0, 9, data.test.labels)
+    held = result_with("sgd", 0, 9, data.train.labels[:100], holdout=100, fold=0)
+    with pytest.raises(ResultError, match="judged on different images"):
+        compare_rows([plain], [held], data)
