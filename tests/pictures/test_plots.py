@@ -13,15 +13,6 @@ from scipy import stats
 
 from mnist_classification.errors import PlotError
 from mnist_classification.model import NETWORKS, build, to_pixels
-from mnist_classification.options import SHIPPED_MODEL
-from mnist_classification.pictures.embedding import (
-    check_perplexity,
-    embed,
-    hidden_features,
-    neighbour_accuracy,
-    raw_pixels,
-    untrained,
-)
 from mnist_classification.pictures.plots import (
     COLOURS,
     layer_outputs,
@@ -40,19 +31,7 @@ from mnist_classification.pictures.plots import (
 from mnist_classification.recipes import LADDER, Recipe, find_recipe, replace
 from mnist_classification.study.published import DISPUTED, ORIGINAL
 from mnist_classification.study.statistics import evaluate
-from mnist_classification.trained import Trained, load_model
-from mnist_classification.training import fit
-
-
-@pytest.fixture(scope="module")
-def trained(small) -> Trained:
-    """The deeper CNN after a few passes over 640 images: it has learned, and makes mistakes."""
-    return fit(find_recipe("decay+num-epochs=6"), small, seed=1, precision="float32")
-
-
-@pytest.fixture(scope="module")
-def embedding(small):
-    return embed(raw_pixels(small.test.images), small.test.labels, perplexity=20)
+from mnist_classification.trained import Trained
 
 
 def texts(figure: Figure) -> dict[Text, str]:
@@ -84,70 +63,6 @@ def assert_legible(figure: Figure) -> None:
             overlap = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
             overlap = min(overlap, min(box.y1, other_box.y1) - max(box.y0, other_box.y0))
             assert overlap < 2, (name, other)  # pixels; boxes are a little larger than letters
-
-
-# Embeddings
-
-
-def test_embedding_depends_on_the_seed_alone(small, embedding):
-    pixels = raw_pixels(small.test.images)
-    again = embed(pixels, small.test.labels, perplexity=20)
-    other = embed(pixels, small.test.labels, perplexity=20, seed=1)
-    np.testing.assert_array_equal(again.points, embedding.points)
-    assert not np.array_equal(other.points, embedding.points)
-
-
-def test_neighbours_vote_without_the_point_itself():
-    # Two heaps of 12; one point of the first has the second's label, so that its vote is lost.
-    heaps = np.random.default_rng(0).normal(size=(24, 2))
-    heaps[12:] += 100
-    labels = np.repeat([3, 7], 12)
-    assert neighbour_accuracy(heaps, labels) == 1
-    labels[0] = 7
-    assert neighbour_accuracy(heaps, labels) == 23 / 24
-
-
-def test_features_are_what_the_head_reads(trained, small):
-    features = hidden_features(trained, small.test.images[:20])
-    assert features.shape == (20, 100)
-    with torch.no_grad():
-        logits = trained.network.head(torch.from_numpy(features))
-    expected = trained.predict(small.test.images[:20])
-    np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-5)
-
-
-def test_untrained_network_is_the_one_that_training_started_from(trained, small):
-    start = fit(find_recipe("decay+num-epochs=0"), small, seed=trained.seed)
-    for name, tensor in untrained(trained).network.state_dict().items():
-        assert torch.equal(tensor, start.network.state_dict()[name])
-        assert not torch.equal(tensor, trained.network.state_dict()[name])
-
-
-def test_training_separates_the_digits(small, embedding):
-    shipped, labels = load_model(SHIPPED_MODEL), small.test.labels
-    before, after = (
-        embed(hidden_features(network, small.test.images), labels, perplexity=20)
-        for network in (untrained(shipped), shipped)
-    )
-    for other in (embedding, before):
-        assert after.silhouette >= 2 * other.silhouette
-        assert 1 - after.neighbour_accuracy <= (1 - other.neighbour_accuracy) / 4
-
-
-@pytest.mark.parametrize(("samples", "perplexity"), [(90, 30), (10, 30), (1000, 1.5), (4, 2)])
-def test_perplexity_must_fit_the_samples(samples, perplexity):
-    with pytest.raises(PlotError, match="expected"):
-        check_perplexity(samples, perplexity)
-
-
-def test_just_enough_samples_are_enough(small):
-    check_perplexity(91, 30)
-    assert embed(raw_pixels(small.test.images[:91]), small.test.labels[:91]).points.shape == (91, 2)
-
-
-def test_one_digit_has_nothing_to_separate(small):
-    with pytest.raises(PlotError, match="100 samples of 1 digits"):
-        embed(raw_pixels(small.test.images[:100]), np.zeros(100, int))
 
 
 # t-SNE

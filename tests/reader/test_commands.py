@@ -1,6 +1,5 @@
-"""`mnist predict` and `mnist export` as a user runs them."""
+"""`mnist predict` as a user runs it."""
 
-import json
 import os
 import pty
 import shutil
@@ -10,14 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import ROOT, assert_one_line_error, run_command, run_json, run_process
 from PIL import Image
 
 from mnist_classification import Reader
 from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.progress import PATIENCE
-from mnist_classification.reader.classifier import load_classifier
-from mnist_classification.trained import load_model
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +29,7 @@ def pictures(mnist, tmp_path_factory):
 
 
 def test_one_picture_gives_its_text_alone(pictures):
-    result = run_command("predict", pictures / "0.png")
+    result = run_process("predict", pictures / "0.png")
     assert (result.returncode, result.stdout, result.stderr) == (0, "7\n", "")
 
 
@@ -53,8 +50,7 @@ def test_who_reads_the_output_may_stop_reading(pictures):
 
 
 def test_json_has_everything(pictures):
-    result = run_command("predict", pictures / "1.png", "--json")
-    reading = json.loads(result.stdout)
+    reading = run_json("predict", pictures / "1.png")
     assert reading["text"] == "2"
     assert reading["sure"] is True
     (digit,) = reading["digits"]
@@ -66,8 +62,8 @@ def test_json_has_everything(pictures):
 
 
 def test_standard_input(pictures):
-    command = [sys.executable, "-m", "mnist_classification", "predict", "-"]
     content = (pictures / "3.png").read_bytes()
+    command = [sys.executable, "-m", "mnist_classification", "predict", "-"]
     result = subprocess.run(command, input=content, capture_output=True, cwd=ROOT, check=True)
     assert result.stdout == b"0\n"
 
@@ -142,17 +138,6 @@ def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
 def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
     assert_one_line_error(run_command("predict", *arguments, cwd=tmp_path), *parts)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_export_checks_itself_and_reads(pictures, mnist, small_dir, tmp_path):
-    file = tmp_path / "model.onnx"
-    result = run_command("export", SHIPPED_MODEL, "--onnx", file, "--data-dir", small_dir)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "same labels on 500 test images" in result.stdout
-    ours = load_model(SHIPPED_MODEL).predict(mnist.test.images[:300])
-    theirs = load_classifier(file).predict(mnist.test.images[:300])
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    assert run_command("predict", pictures / "0.png", "--model", file).stdout.strip("?\n") == "7"
 
 
 def test_a_model_just_trained_reads(pictures):
