@@ -1,0 +1,86 @@
+import contextlib
+import math
+import os
+
+import pytest
+import torch
+
+from mnist_classification.device import (
+    PRECISIONS,
+    container_cores,
+    count_cores,
+    deterministic,
+    environment,
+    pick_device,
+    pick_precision,
+    use_threads,
+)
+from mnist_classification.errors import RunError
+
+CPU = torch.device("cpu")
+
+
+def test_precision_is_one_that_the_processor_multiplies():
+    picked = pick_precision("auto", CPU)
+    features = torch.cpu.get_capabilities()
+    fast = features.get("avx512_bf16") or features.get("amx_bf16")
+    assert picked == ("bfloat16" if fast else "float32")
+    assert pick_precision("float32", CPU) == "float32"
+    assert picked in PRECISIONS
+
+
+def test_devices_that_are_not_there_are_refused():
+    assert pick_device("cpu") == CPU
+    with pytest.raises(RunError, match="got device 'tpu'; expected one of auto, cpu, cuda"):
+        pick_device("tpu")
+    if not torch.cuda.is_available():
+        assert pick_device("auto") == CPU
+        with pytest.raises(RunError, match=r"got device 'cuda'.*try --device cpu"):
+            pick_device("cuda")
+
+
+def test_threads_are_one_or_more():
+    before = torch.get_num_threads()
+    try:
+        use_threads(1)
+        assert environment(CPU)["threads"] == 1
+        use_threads(None)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    with pytest.raises(RunError, match="got 0 threads"):
+        use_threads(0)
+
+
+def test_determinism_ends_with_its_block():
+    flags = torch.backends.cudnn
+    with flags.flags(deterministic=False, benchmark=True, allow_tf32=True):
+        state = torch.get_rng_state()
+        with contextlib.suppress(ZeroDivisionError), deterministic(CPU):
+            assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (True, False, False)
+            torch.rand(7)
+            _ = 1 / 0
+        assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (False, True, True)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, math.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+        ({"cpu.max": "nonsense\n"}, math.inf),
+        ({}, math.inf),
+    ],
+)
+def test_a_containers_limit_counts(tmp_path, files, cores):
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert container_cores(tmp_path) == cores
+
+
+def test_there_is_a_core():
+    assert 1 <= count_cores() <= os.cpu_count()
