@@ -168,3 +168,23 @@ def test_asks_which_of_two_data_sets_is_meant(tmp_path):
         write_idx(tmp_path / name / "raw", "t10k", IMAGES, LABELS)
     with pytest.raises(DataError, match="several data sets"):
         load_mnist(tmp_path)
+
+
+def test_even_training_images_are_the_students_and_every_block_has_both_groups(mnist):
+    """What `set_aside` is built on: the students' strokes are thinner, in both sets."""
+
+    def grey(images):
+        return images.mean(dtype=np.float64)
+
+    students, employees = grey(mnist.train.images[0::2]), grey(mnist.train.images[1::2])
+    assert (round(students, 1), round(employees, 1)) == (31.3, 35.4)
+    halves = grey(mnist.test.images[:5000]), grey(mnist.test.images[5000:])
+    assert [round(half, 1) for half in halves] == [31.1, 36.4]
+    for fold in range(6):
+        held = set_aside(mnist, 10_000, fold).holdout.images
+        assert grey(held[0::2]) + 2 < grey(held[1::2])
+
+
+def test_data_sets_can_be_compared(mnist):
+    assert mnist.train != mnist.test
+    assert mnist == mnist

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import safetensors.torch
 import torch
 from conftest import ROOT, assert_one_line_error, assert_same_weights, run_command
 
+import mnist_classification
 from mnist_classification.data import Mnist
 from mnist_classification.device import environment
 from mnist_classification.errors import RunError
 from mnist_classification.recipes import find_recipe, replace
-from mnist_classification.run import RunDirectory, identify
+from mnist_classification.run import RunDirectory, code_version, identify
 from mnist_classification.training import fit
 
 IDENTITY = {"recipe": {"name": "sgd", "batch_size": 32}, "seed": 0}
@@ -333,3 +335,20 @@ def test_the_command_refuses_a_second_training_and_an_unwritable_output(small_di
     assert_one_line_error(result, "another process is training there")
     result = run_command("train", "--data-dir", small_dir, "--output", "/proc/x")
     assert_one_line_error(result, "can't make folder /proc/x")
+
+
+def test_code_and_processor_are_part_of_what_a_run_is(small, tmp_path):
+    recipe = find_recipe("vanilla")
+    here = environment(torch.device("cpu"))
+    identity = identify(recipe, 0, small, "float32", None, here)
+    assert identity["processor"] == here["processor"]
+    assert identity["code"] == code_version()
+    assert code_version().startswith(mnist_classification.__version__)
+    copy = tmp_path / "mnist_classification"
+    shutil.copytree(ROOT / "mnist_classification", copy, ignore=shutil.ignore_patterns("*.gz"))
+    (copy / "training.py").write_text((copy / "training.py").read_text() + "\n# changed\n")
+    code = "from mnist_classification.run import code_version; print(code_version())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() != code_version()

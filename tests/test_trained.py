@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from conftest import assert_same_weights
@@ -114,3 +115,15 @@ def test_card_says_what_was_judged_and_how_to_use_it(small, holdout):
     assert ("The test set was scored once" in card) != bool(holdout)
     assert "44,426 parameters" in card
     assert "| batch_size | 128 |" in card
+
+
+def test_a_model_predicts_in_the_precision_it_was_trained_in(small):
+    recipe = find_recipe("vanilla+num-epochs=0")
+    network = build(recipe.network, torch.Generator().manual_seed(0))
+    trained = {p: Trained(network, recipe, 0, p, "") for p in ("float32", "bfloat16")}
+    images = small.test.images[:50]
+    ours = {p: trained[p].predict(images) for p in trained}
+    assert not np.array_equal(ours["float32"], ours["bfloat16"])
+    for precision, probabilities in ours.items():
+        for other in trained.values():  # and --precision overrides it
+            assert np.array_equal(other.predict(images, precision), probabilities)

@@ -197,3 +197,17 @@ def test_fit_leaves_torchs_global_state_as_it_was(small, monkeypatch):
             fit(find_recipe("sgd+num-epochs=1+learning-rate=1e38"), small)
         assert torch.equal(torch.get_rng_state(), state)
         assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (False, True, True)
+
+
+def test_warm_up_starts_above_zero_and_reaches_the_whole_rate():
+    recipe = find_recipe("half-epoch")
+    rates = [schedule(recipe, step, 200) for step in range(200)]
+    assert rates[0] == 1 / 50
+    assert rates[49] == rates[50] == 1.0
+    assert all(rate > 0 for rate in rates)
+    assert rates[199] == pytest.approx(1 / 150)
+
+
+def test_without_warm_up_the_rate_falls_from_the_first_step():
+    recipe = find_recipe("decay")
+    assert [schedule(recipe, step, 4) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]

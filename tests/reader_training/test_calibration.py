@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from mnist_classification.data import Examples
 from mnist_classification.errors import ModelError
 from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.reader.classifier import softmax
@@ -55,3 +57,26 @@ def test_a_model_is_calibrated_on_images_changed_as_in_training(mnist):
     assert 0 < found.threshold <= 1
     assert found.coverage > 0.9
     assert found.error <= found.error_before + 0.005
+
+
+def test_what_is_as_probable_reaches_a_threshold_together():
+    """Eight of ten are right at 0.9: the first eight alone would make a threshold of it."""
+    best = np.array([0.99] * 200 + [0.9] * 10)
+    labels = np.array([0] * 208 + [1] * 2)
+    probabilities = np.stack([best, 1 - best], axis=1)
+    assert choose_threshold(probabilities, labels) == 0.99
+
+
+def test_calibration_is_judged_on_what_it_was_not_chosen_on(mnist):
+    trained = load_model(SHIPPED_MODEL)
+    weights = [parameter.clone() for parameter in trained.network.parameters()]
+    data = mnist.test[:2000]
+    found = calibrate(trained, data)
+    worse = data.labels.copy()
+    judged = np.arange(2000) % 4 >= 2
+    worse[judged] = (worse[judged] + 1) % 10
+    again = calibrate(trained, Examples(data.images, worse))
+    assert (again.temperature, again.threshold) == (found.temperature, found.threshold)
+    assert again.right_if_sure < 0.1 < 0.9 < found.right_if_sure
+    for before, after in zip(weights, trained.network.parameters(), strict=True):
+        assert torch.equal(before, after)

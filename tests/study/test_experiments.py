@@ -14,6 +14,9 @@ from mnist_classification.study.experiments import (
     choose_runs,
     parse_numbers,
 )
+from mnist_classification.study.results import file_name, save_result
+
+from .conftest import result_with
 
 
 def test_named_experiments_have_the_seeds_that_were_declared():
@@ -155,3 +158,25 @@ def test_numbers_are_single_ones_and_ranges(text, seeds):
 def test_wrong_numbers_are_refused(text):
     with pytest.raises(ExperimentError, match="got seeds"):
         parse_numbers("seeds", text)
+
+
+def test_a_precision_that_is_asked_for_is_obeyed():
+    runs, timed = choose_runs("frontier", precision="float32")
+    assert timed
+    assert {run.precision for run in runs} == {"float32"}
+    assert {run.precision for run in choose_runs("frontier")[0]} == {"auto"}
+
+
+def test_rows_of_two_precisions_stay_apart(mnist, tmp_path):
+    for precision, errors in [("float32", 10), ("bfloat16", 20)]:
+        result = result_with(
+            "half-epoch",
+            0,
+            errors,
+            mnist.test.labels,
+            precision=precision,
+            data=mnist.fingerprint,
+        )
+        save_result(tmp_path / file_name(result.row, 0), result)
+    rows = EXPERIMENTS["frontier"].load(tmp_path, mnist)
+    assert list(rows) == ["half-epoch", "half-epoch+precision=bfloat16"]

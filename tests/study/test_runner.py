@@ -1,5 +1,6 @@
 """Runs become results: in this process by `measure`, and by an experiment's own processes."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,12 +14,12 @@ import pytest
 import torch
 from conftest import ROOT, assert_one_line_error, run_command
 
-from mnist_classification.data import load_mnist
+from mnist_classification.data import load_mnist, set_aside
 from mnist_classification.errors import ExperimentError, ResultError
 from mnist_classification.recipes import find_recipe
 from mnist_classification.study import runner
 from mnist_classification.study.experiments import Run
-from mnist_classification.study.results import load_results
+from mnist_classification.study.results import load_result, load_results, save_result
 from mnist_classification.study.runner import (
     Options,
     choose_options,
@@ -196,3 +197,47 @@ def test_there_are_as_many_workers_as_there_is_room_for():
 
 def test_results_of_this_process_are_loaded_as_any(results, data):
     assert all(len(rows) == 3 for rows in load_results(results.iterdir(), data).values())
+
+
+def test_a_run_counts_the_images_it_learned_from(small):
+    data = set_aside(small, 140)
+    run = Run(find_recipe("vanilla+num-epochs=2"), 0, holdout=140)
+    result = measure(run, data, Options(device="cpu"))
+    assert result.images_seen == 2 * (len(small.train) - 140)
+    limited = Run(find_recipe("vanilla+num-epochs=2+images-per-epoch=64"), 0)
+    assert measure(limited, small, Options(device="cpu")).images_seen == 2 * 64
+
+
+def test_a_holdout_run_keeps_its_predictions_and_is_judged_on_its_own_block(small, tmp_path):
+    data = set_aside(small, 100, 1)
+    run = Run(find_recipe("vanilla+num-epochs=1"), 0, holdout=100, fold=1)
+    result = measure(run, data, Options(device="cpu"))
+    assert run.row == result.row == "vanilla+num-epochs=1+holdout=100+fold=1"
+    assert np.array_equal(result.labels(small), small.train.labels[100:200])
+    assert result.accuracy == (result.digits == small.train.labels[100:200]).mean()
+    save_result(tmp_path / run.file_name, result)
+    assert load_result(tmp_path / run.file_name, small).accuracy == result.accuracy
+    right = int(np.flatnonzero(result.digits == small.train.labels[100:200])[0])
+    digits = list(result.predictions)
+    digits[right] = str((int(digits[right]) + 1) % 10)
+    wrong = "".join(digits)
+    save_result(tmp_path / run.file_name, dataclasses.replace(result, predictions=wrong))
+    with pytest.raises(ResultError, match="predictions don't give its accuracy"):
+        load_result(tmp_path / run.file_name, small)
+
+
+def test_the_commit_is_never_that_of_another_repository(tmp_path):
+    """As where the package is installed into a virtual environment inside a repository."""
+    site = tmp_path / "venv" / "lib"
+    copy = site / "mnist_classification"
+    shutil.copytree(ROOT / "mnist_classification", copy, ignore=shutil.ignore_patterns("*.gz"))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "theirs.py").write_text("")
+    (tmp_path / ".gitignore").write_text("venv\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "theirs"]):
+        subprocess.run([*git, *arguments], check=True)
+    code = "from mnist_classification.study.runner import current_commit; print(current_commit())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "None"

@@ -141,3 +141,11 @@ def test_mcnemar_by_hand():
 def test_there_are_15_disputed_labels():
     assert len(set(DISPUTED)) == 15
     assert all(0 <= index < 10_000 for index in DISPUTED)
+
+
+def test_a_spread_that_rounding_made_is_none():
+    before, after = [0.9913] * 5, [0.9876] * 5
+    assert 0 < np.std(before, ddof=1) < 1e-15
+    (comparison,) = compare_family([(before, after)])
+    assert math.isnan(comparison.p_value)
+    assert comparison.verdict == "not enough seeds to tell"

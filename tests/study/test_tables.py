@@ -101,14 +101,19 @@ def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
 
 def test_folds_by_hand(mnist):
     rows = {}
-    for fold, errors in [(1, 100), (3, 300)]:
-        labels = mnist.train.labels[fold * 10_000 : (fold + 1) * 10_000]
-        result = result_with("decay", 0, errors, labels, holdout=10_000, fold=fold)
+    # 100 of the students' images (the even ones) wrong in one; 10 employees' in the other.
+    for fold, wrong in [(1, slice(0, 200, 2)), (3, slice(1, 21, 2))]:
+        digits = mnist.train.labels[fold * 10_000 : (fold + 1) * 10_000].copy()
+        digits[wrong] = (digits[wrong] + 1) % 10
+        errors = len(range(10_000)[wrong])
+        result = result_with(
+            *("decay", 0, errors, mnist.test.labels),
+            **{"holdout": 10_000, "fold": fold, "predictions": "".join(map(str, digits))},
+        )
         rows[result.row] = [result]
     text = report(fold_tables, rows, mnist)
-    # The errors are the block's first images, of both groups of writers in turn.
     assert cells(text, "decay")[1:] == [
-        *("2", "98.000%", "99.000%", "97.000%", "98.000%", "98.000%")
+        *("2", "99.450%", "99.000%", "99.900%", "99.000%", "99.900%")
     ]
     assert "accuracy on hold-outs of 10,000 training images" in text
 

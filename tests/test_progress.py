@@ -1,0 +1,11 @@
+from mnist_classification.progress import TerminalProgress
+
+
+def test_time_left_is_rounded_to_whole_seconds_before_it_is_split(capsys):
+    """119.7 seconds are 2:00 minutes, not 1:60."""
+    progress = TerminalProgress()
+    with progress:
+        progress.start(num_epochs=2, num_images=100, epochs_done=0)
+        progress.started -= 119.7  # as if the first epoch had taken that long
+        progress.epoch({"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.9})
+    assert "0:02:00 left" in capsys.readouterr().err
