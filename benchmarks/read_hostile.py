@@ -7,7 +7,7 @@ Makes the files in a temporary folder and runs `mnist predict` on each, in a pro
 bombs are whole: they hold all the pixels that their headers promise. Seconds are the processor's,
 from start to end of the process, median of some, so that a busy machine does not count (the result
 has those on the clock too); memory is the peak above that of reading the first file, a small
-picture. The result is written to results/benchmarks/read_hostile.json.
+picture.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from PIL import Image
 from mnist_classification import load_mnist
 from mnist_classification.files import write_atomically
 
-RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "read_hostile.json"
+RESULT = Path("runs") / "benchmarks" / "read_hostile.json"
 PHOTO = (5472, 3648)  # 20 megapixels
 
 # A process that has hardly any memory of its own starts the command, for a process inherits the
@@ -235,6 +235,7 @@ def main() -> None:
             result[name] = measure(file, options.repeats)
         print(f"{name}: {result[name]['stdout'] or result[name]['stderr']}", file=sys.stderr)
     if not options.only:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(options.output, json.dumps(result, indent=1) + "\n")
     print(table(result))
 

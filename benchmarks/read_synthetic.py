@@ -6,7 +6,7 @@
 Digits of the test set, which no model was trained on, are drawn onto paper of one kind after the
 other, as numbers of one to eight digits. A number counts only if it is read exactly. The last row
 has Fashion-MNIST's pictures where `--fashion FOLDER` is given (Debian: dataset-fashion-mnist): how
-many are accepted as digits. The result is written to results/benchmarks/read_synthetic.json.
+many are accepted as digits.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from mnist_classification.files import write_atomically
 from mnist_classification.reader import ink
 from mnist_classification.reader.reader import SHIPPED_READER
 
-RESULT = Path(__file__).parent.parent / "results" / "benchmarks" / "read_synthetic.json"
+RESULT = Path("runs") / "benchmarks" / "read_synthetic.json"
 
 
 @dataclass
@@ -43,6 +43,12 @@ class Style:
     ink: tuple[int, int, int] | None = (20, 20, 30)  # None: any dark colour
     paper: tuple[int, int, int] | None = (250, 250, 247)  # None: any light colour
     lines: int = 1  # of writing
+    spread: float = 0.0  # of the digits' heights, as a share
+    marks: float = 0.0  # how often a point, comma or dash follows a digit
+    turn: float = 0.0  # degrees that the line may rise or fall
+    bow: float = 0.0  # heights that its middle may sag
+    margin: tuple[float, float] | None = None  # paper around the ink, in heights of a digit
+    boxes: bool = False  # each digit in its own, as on a form
     spoil: Callable[[np.ndarray, np.random.Generator], np.ndarray] = lambda page, _rng: page
 
 
@@ -105,6 +111,28 @@ def framed(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return page
 
 
+def guilloche(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Print the fine waves of a cheque, two or three families that cross."""
+    height, width = page.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(float)
+    page = page.copy()
+    for _ in range(rng.integers(2, 4)):
+        turn, period = rng.uniform(0, np.pi), rng.uniform(9, 22)
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        across += rng.uniform(3, 12) * np.sin(along / rng.uniform(8, 30))
+        away = np.abs(across % period - period / 2)
+        page -= rng.uniform(30, 70) * np.clip(1.6 - away, 0, 1)[:, :, None]
+    return page
+
+
+def cheque(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Print waves and a line to write on, as a scanner of few dots sees them."""
+    page = guilloche(page, rng)
+    row = int(len(page) * rng.uniform(0.8, 0.95))
+    page[row : row + 2] -= 90
+    return ndimage.gaussian_filter(page, (1, 1, 0)) + rng.normal(0, 8, page.shape)
+
+
 STYLES = {
     "single digits": Style(length=(1, 1)),
     "clean lines": Style(),
@@ -126,6 +154,17 @@ STYLES = {
         ink=None, paper=None, spoil=lambda page, rng: texture(shadow(ruled(page, rng), rng), rng)
     ),
     "touching": Style(length=(2, 3), gap=(-0.12, 0.0)),
+    "a box for each digit": Style(boxes=True, margin=(0.1, 0.8)),
+    "tight box": Style(boxes=True, gap=(0.1, 0.25), margin=(0.1, 0.3)),
+    "security pattern": Style(spoil=guilloche),
+    "like a cheque": Style(
+        length=(3, 6), height=(24, 40), margin=(0.05, 0.3), spread=0.15, marks=0.2, spoil=cheque
+    ),
+    "punctuation": Style(marks=0.4),
+    "unequal heights": Style(spread=0.4),
+    "slopes": Style(turn=9.0),
+    "curves": Style(bow=0.6),
+    "far away": Style(height=(40, 60), margin=(4.0, 14.0), spoil=texture),
 }
 
 
@@ -143,39 +182,107 @@ def draw_digit(image: np.ndarray, height: int, pen: float) -> np.ndarray:
     return wet[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
+def write_number(
+    examples: Examples, style: Style, height: int, pen: float, rng: np.random.Generator
+) -> tuple[np.ndarray, str, list[int]]:
+    """Write one number: (h, w) float, 1 is ink; its text; where digits begin and end."""
+    chosen = rng.integers(len(examples), size=rng.integers(style.length[0], style.length[1] + 1))
+    line, right, edges = np.zeros((height * 2, 1)), 0, []
+    for index in chosen:
+        high = height
+        if style.spread:
+            high = max(6, round(height * rng.uniform(1 - style.spread, 1 + style.spread / 3)))
+        digit = draw_digit(examples.images[index], high, pen)
+        left = max(0, right + round(rng.uniform(*style.gap) * height) if right else 0)
+        top = height + round(rng.uniform(-0.05, 0.05) * height) - len(digit) // 2
+        if style.spread:
+            top += (height - high) // 2  # they stand on one line
+        line, right = _ink(line, digit, max(0, top), left)
+        edges += [left, right]
+        if style.marks and rng.random() < style.marks:
+            line, right = _mark(line, right, height, rng)
+    text = "".join(str(examples.labels[index]) for index in chosen)
+    return _bend(line, style, height, rng), text, edges
+
+
+def _ink(line: np.ndarray, mark: np.ndarray, top: int, left: int) -> tuple[np.ndarray, int]:
+    """Put a mark onto a line, which grows as needed, and return it and where the mark ends."""
+    right = left + mark.shape[1]
+    line = np.pad(line, ((0, 0), (0, max(0, right - line.shape[1]))))
+    place = line[top : top + len(mark), left:right]
+    np.maximum(place, mark[: len(place)], out=place)
+    return line, right
+
+
+def _mark(
+    line: np.ndarray, right: int, height: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Write a point, a comma or a dash behind a digit."""
+    thick = max(2, height // 10)
+    tall, wide, top = [
+        (thick, thick, 1.5 * height - thick),
+        (3 * thick, thick, 1.5 * height - thick),
+        (thick, 4 * thick, height),
+    ][rng.integers(3)]
+    return _ink(line, np.ones((tall, wide)), round(top), right + max(2, height // 8))
+
+
+def _bend(line: np.ndarray, style: Style, height: int, rng: np.random.Generator) -> np.ndarray:
+    """Let a line slope or sag."""
+    if style.turn:
+        line = ndimage.rotate(line, rng.uniform(-style.turn, style.turn), order=1)
+    if style.bow:
+        x = np.linspace(-1, 1, line.shape[1])
+        depth = round(style.bow * height)
+        down = np.round(rng.uniform(-1, 1) * depth * (1 - x**2)).astype(int)
+        tall = np.pad(line, ((depth, depth), (0, 0)))
+        rows = (np.arange(len(tall))[:, None] - down) % len(tall)
+        line = np.take_along_axis(tall, rows, axis=0)
+    return np.clip(line, 0, 1)
+
+
 def make_page(examples: Examples, style: Style, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """Write numbers on a page: (H, W, 3) uint8 and the text."""
     height = int(rng.integers(style.height[0], style.height[1] + 1))
     pen = rng.uniform(*style.pen)
-    written, text = [], []
-    for _ in range(style.lines):
-        chosen = rng.integers(
-            len(examples), size=rng.integers(style.length[0], style.length[1] + 1)
-        )
-        line, right = np.zeros((height * 2, 1)), 0
-        for index in chosen:
-            digit = draw_digit(examples.images[index], height, pen)
-            left = max(0, right + round(rng.uniform(*style.gap) * height) if right else 0)
-            top = max(0, height + round(rng.uniform(-0.05, 0.05) * height) - len(digit) // 2)
-            right = left + digit.shape[1]
-            line = np.pad(line, ((0, 0), (0, max(0, right - line.shape[1]))))
-            place = line[top : top + len(digit), left:right]
-            np.maximum(place, digit[: len(place)], out=place)
-        written.append(line)
-        text.append("".join(str(examples.labels[index]) for index in chosen))
-    width = max(line.shape[1] for line in written)
-    lines = [np.pad(line, ((0, 0), (0, width - line.shape[1]))) for line in written]
-    wet = np.pad(
-        np.concatenate(lines),
-        [[int(m) for m in rng.integers(height // 3, height, 2)] for _ in range(2)],
-    )
+    numbers = [write_number(examples, style, height, pen, rng) for _ in range(style.lines)]
+    lines = [line for line, _, _ in numbers]
+    width = max(line.shape[1] for line in lines)
+    lines = [np.pad(line, ((0, 0), (0, width - line.shape[1]))) for line in lines]
+    written = np.concatenate(lines)
+    low, high = height // 3, height
+    if style.margin:
+        rows = np.flatnonzero((written > 0.5).any(axis=1))
+        written = written[rows[0] : rows[-1] + 1]
+        low, high = (round(edge * height) for edge in style.margin)
+    around = [[int(m) for m in rng.integers(low, high, 2)] for _ in range(2)]
+    wet = np.pad(written, around)
     paper = rng.integers(150, 256, 3) if style.paper is None else np.array(style.paper)
     colour = rng.integers(0, 90, 3) if style.ink is None else np.array(style.ink)
-    bare = style.spoil(np.broadcast_to(paper.astype(float), (*wet.shape, 3)), rng)
+    bare = np.broadcast_to(paper.astype(float), (*wet.shape, 3))
+    if style.boxes:
+        bare = _print_boxes(bare, [edge + around[1][0] for edge in numbers[0][2]], rng)
+    bare = style.spoil(bare, rng)
     # Ink darkens, or on black lightens, the spoiled paper by the share of light it lets through.
     share = np.divide(colour, paper)
     page = bare * (1 - wet[:, :, None] * (1 - share))
-    return np.clip(page, 0, 255).round().astype(np.uint8), "\n".join(text)
+    text = "\n".join(text for _, text, _ in numbers)
+    return np.clip(page, 0, 255).round().astype(np.uint8), text
+
+
+def _print_boxes(page: np.ndarray, edges: list[int], rng: np.random.Generator) -> np.ndarray:
+    """Print a row of boxes, a wall between each digit and the next."""
+    page = page.copy()
+    line, colour = int(rng.integers(1, 4)), rng.uniform(40, 130)
+    high, wide = page.shape[:2]
+    top, bottom = int(rng.integers(0, 3)), high - line - int(rng.integers(0, 3))
+    between = zip(edges[1::2], edges[2::2], strict=False)
+    walls = [max(0, edges[0] - 4), *((a + b) // 2 for a, b in between)]
+    for wall in [*walls, min(wide - line, edges[-1] + 4)]:
+        page[top:bottom, wall : wall + line] = colour
+    page[top : top + line, walls[0] : edges[-1] + 4] = colour
+    page[bottom : bottom + line, walls[0] : edges[-1] + 4 + line] = colour
+    return page
 
 
 def measure(reader: Reader, pages: list[tuple[np.ndarray, str]]) -> dict[str, float]:

@@ -1,82 +1,91 @@
 #!/usr/bin/env python3
-"""Pictures per second by `read_many`, against a plain loop of PyTorch calls.
+"""Pictures per second, and where the time goes.
 
-    python3 benchmarks/read_throughput.py --model runs/reader-seed0
+    python3 benchmarks/read_throughput.py
 
-Both find the ink by the same stages and use the same network; the loop calls PyTorch for one digit
-after the other, as demos do, `read_many` calls ONNX Runtime for a batch. They take turns, for
-several rounds; the second pair has the network's part alone. Pictures are MNIST's test images
-enlarged four times.
+Pictures are numbers of MNIST's test digits on paper, of one, six and twice six digits, and a photo
+of four megapixels with six. The parts take turns, for several rounds; one thread.
 """
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
+from read_synthetic import Style, make_page
 
 from mnist_classification import Reader, load_mnist
-from mnist_classification.reader.reader import prepare
-from mnist_classification.reader_training.export import export_onnx
-from mnist_classification.trained import Trained, load_model
+from mnist_classification.reader.lines import prepare, propose
+from mnist_classification.reader.picture import load_pixels
+from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.reader.strips import cut_strip
+
+STYLES = {
+    "one digit": Style(length=(1, 1)),
+    "six digits": Style(length=(6, 6)),
+    "two lines of six": Style(length=(6, 6), lines=2),
+}
 
 
-def plain_loop(trained: Trained, images: list[np.ndarray]) -> None:
-    """Classify (28, 28) uint8 images one after the other by PyTorch."""
-    recipe, network = trained.recipe, trained.network.eval()
-    with torch.inference_mode():
-        for image in images:
-            pixels = torch.from_numpy(image)[None, None].float().div(255)
-            network((pixels - recipe.pixel_mean) / recipe.pixel_std).softmax(dim=1).argmax().item()
+def make_pictures(count: int) -> dict[str, list[np.ndarray]]:
+    """Return so many pictures of each kind."""
+    examples, rng = load_mnist().test, np.random.default_rng(0)
+    pictures = {
+        name: [make_page(examples, style, rng)[0] for _ in range(count)]
+        for name, style in STYLES.items()
+    }
+    pictures["a photo of 4 megapixels"] = [
+        np.asarray(Image.fromarray(page).resize((2400, 1667), Image.Resampling.BICUBIC))
+        for page in pictures["six digits"][: max(2, count // 10)]
+    ]
+    return pictures
 
 
-def prepare_all(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the image of each digit on the pictures."""
-    return [shape[0][0][1] for picture in pictures for shape in prepare(picture).shapes]
+def parts(reader: Reader, pictures: list[np.ndarray]) -> dict[str, Callable[[], object]]:
+    """Return the work on pictures, whole and in part."""
+    pages = [prepare(load_pixels(picture)[0]) for picture in pictures]
+    strips = [
+        cut_strip(page.darkness, region).image
+        for page in pages
+        for regions in propose(page)[:1]
+        for region in regions
+    ]
+    return {
+        "all of it": lambda: list(reader.read_many(pictures)),
+        "loading and finding lines": lambda: [
+            propose(prepare(load_pixels(picture)[0])) for picture in pictures
+        ],
+        "the network, once per line": lambda: [reader.recognizer.read(strip) for strip in strips],
+    }
 
 
 def main() -> None:
-    """Measure and print pictures per second: medians, ranges and ratios."""
+    """Measure and print milliseconds per picture: medians and ranges."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="that `mnist train` wrote")
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--model", type=Path, default=SHIPPED_READER)
+    parser.add_argument("--pictures", type=int, default=50, help="of each kind")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    trained = load_model(options.model)
-    test = load_mnist().test
-    with tempfile.TemporaryDirectory() as folder:
-        export_onnx(trained, Path(folder) / "model.onnx", test.images[:500])
-        reader = Reader(folder)
-    pictures = [
-        np.asarray(Image.fromarray(255 - image).resize((112, 112), Image.Resampling.BICUBIC))
-        for image in test.images[: options.pictures]
-    ]
-    digits = np.stack(prepare_all(pictures))
-    ways: dict[str, Callable[[], object]] = {
-        "pictures, plain loop": lambda: plain_loop(trained, prepare_all(pictures)),
-        "pictures, read_many": lambda: list(reader.read_many(pictures)),
-        "network alone, plain loop": lambda: plain_loop(trained, list(digits)),
-        "network alone, ONNX Runtime": lambda: reader.classifier.predict(digits),
-    }
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(options.rounds):
-        for way, work in ways.items():
-            started = time.perf_counter()
-            work()
-            rates[way].append(options.pictures / (time.perf_counter() - started))
-    print("| way | per second, median | range | to the loop |\n|---|---|---|---|")
-    medians = {way: statistics.median(measured) for way, measured in rates.items()}
-    for way, measured in rates.items():
-        loop = medians["network alone, plain loop" if "alone" in way else "pictures, plain loop"]
-        print(
-            f"| {way} | {medians[way]:,.0f} | {min(measured):,.0f}–{max(measured):,.0f} "
-            f"| {medians[way] / loop:.2f}× |"
-        )
+    reader = Reader(options.model)
+    print("| pictures | work | ms per picture, median | range | per second |")
+    print("|---|---|---|---|---|")
+    for name, pictures in make_pictures(options.pictures).items():
+        work = parts(reader, pictures)
+        spent: dict[str, list[float]] = {part: [] for part in work}
+        for _ in range(options.rounds):
+            for part, do in work.items():
+                started = time.perf_counter()
+                do()
+                spent[part].append(1000 * (time.perf_counter() - started) / len(pictures))
+        for part, found in spent.items():
+            middle = statistics.median(found)
+            print(
+                f"| {name} | {part} | {middle:.1f} | {min(found):.1f}–{max(found):.1f} "
+                f"| {1000 / middle:,.0f} |"
+            )
 
 
 if __name__ == "__main__":

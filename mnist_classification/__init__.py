@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data import Mnist, load_mnist
     from .errors import MnistError
-    from .reader.reader import Digit, Reader, Reading
+    from .reader.reader import Digit, Line, Reader, Reading
     from .recipes import RECIPES, Recipe, find_recipe
     from .trained import Trained, load_model
     from .training import fit
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODULES = {
     "data": ("Mnist", "load_mnist"),
     "errors": ("MnistError",),
-    "reader.reader": ("Digit", "Reader", "Reading"),
+    "reader.reader": ("Digit", "Line", "Reader", "Reading"),
     "recipes": ("RECIPES", "Recipe", "find_recipe"),
     "trained": ("Trained", "load_model"),
     "training": ("fit",),
@@ -27,6 +27,7 @@ MODULES = {
 __all__ = [
     "RECIPES",
     "Digit",
+    "Line",
     "Mnist",
     "MnistError",
     "Reader",

@@ -30,7 +30,7 @@ from .options import (
 )
 from .pictures.commands import visualize
 from .reader.commands import predict
-from .reader_training.commands import export
+from .reader_training.commands import train_reader
 from .recipes import SETTINGS, find_recipe, with_changes
 from .study.commands import compare, experiment, report
 
@@ -52,7 +52,7 @@ RecipeFlags = dataclasses.make_dataclass(
     namespace={"__module__": __name__},
 )
 
-for command in (experiment, report, compare, visualize, predict, export):
+for command in (experiment, report, compare, visualize, predict, train_reader):
     app.command(command)
 
 
@@ -247,6 +247,34 @@ def evaluate(
         most = ", ".join(f"{o} ({c}×)" for c, o in sorted(wrong, key=lambda p: (-p[0], p[1]))[:3])
         share = f"{correct / images:9.2%}" if images else "        –"
         print(f"{digit:>5}  {images:>6}  {images - correct:>6} {share}  {most}".rstrip())
+
+
+@app.command
+def export(
+    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")],
+    *,
+    onnx: Path,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a trained model as one ONNX file, and check it on all test images.
+
+    Example: mnist export runs/decay-seed0 --onnx decay.onnx
+
+    The file takes images as (N, 28, 28) uint8 and gives (N, 10) logits.
+
+    Parameters
+    ----------
+    onnx:
+        The file to write.
+    """
+    from .data import load_mnist
+    from .export import export_onnx
+    from .trained import load_model
+
+    trained = load_model(model)
+    test = load_mnist(data_dir).test
+    export_onnx(trained, onnx, test.images)
+    print(f"{onnx}: {onnx.stat().st_size:,} bytes; same labels on {len(test):,} test images")
 
 
 @app.command

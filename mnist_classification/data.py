@@ -42,19 +42,16 @@ class Examples:
     Attributes:
         images: (N, 28, 28) uint8, 0 is paper and 255 is ink.
         labels: (N,) uint8, 0 to 9.
-        targets: (N, 10) float32, probabilities to learn in place of the labels; None for none.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, chosen: np.ndarray | slice) -> "Examples":
-        targets = None if self.targets is None else self.targets[chosen]
-        return Examples(self.images[chosen], self.labels[chosen], targets)
+        return Examples(self.images[chosen], self.labels[chosen])
 
 
 def fingerprint(sha256: dict[str, str]) -> str:

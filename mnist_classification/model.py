@@ -109,24 +109,6 @@ def even_deeper_cnn() -> Network:
     )
 
 
-def reader_cnn() -> Network:
-    """Five 3×3 convolutions, each with batch normalization, and a linear head: 144,618 parameters.
-
-    For reading pictures: with strong augmentation there is more to learn than MNIST holds.
-    """
-    return Network(
-        features=nn.Sequential(
-            *block(1, 32, nn.BatchNorm2d(32)),  # 28 → 26
-            *block(32, 32, nn.MaxPool2d(2), nn.BatchNorm2d(32)),  # 26 → 24 → 12
-            *block(32, 64, nn.BatchNorm2d(64)),  # 12 → 10
-            *block(64, 64, nn.MaxPool2d(2), nn.BatchNorm2d(64)),  # 10 → 8 → 4
-            *block(64, 128, nn.BatchNorm2d(128)),  # 4 → 2
-            nn.Flatten(),
-        ),
-        head=nn.Sequential(nn.Linear(128 * 2 * 2, 10)),
-    )
-
-
 def whitened_cnn() -> Network:
     """For the fastest recipes, a frozen first layer and one that is learned: 215,914 parameters.
 
@@ -170,7 +152,6 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "deeper-cnn": deeper_cnn,
     "deeper-cnn-batch-norm": deeper_cnn_batch_norm,
     "even-deeper-cnn": even_deeper_cnn,
-    "reader-cnn": reader_cnn,
     "whitened-cnn": whitened_cnn,
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": wider_whitened_cnn,

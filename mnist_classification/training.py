@@ -98,7 +98,6 @@ class State:
     Attributes:
         images: (N, 28, 28) uint8; each batch becomes pixels by itself.
         labels: (N,) int64.
-        targets: what the loss compares with: the labels, or (N, 10) probabilities.
         generator: the source of all that is random, on the CPU.
     """
 
@@ -107,7 +106,6 @@ class State:
     optimizers: list[torch.optim.Optimizer]
     images: Tensor
     labels: Tensor
-    targets: Tensor
     generator: torch.Generator
     precision: str
 
@@ -129,12 +127,11 @@ def start(
     network.to(device)
     images = torch.as_tensor(train.images).to(device)
     labels = torch.as_tensor(train.labels).to(device, torch.int64)
-    targets = labels if train.targets is None else torch.as_tensor(train.targets).to(device)
     if recipe.whitening_images:
         few = images[: recipe.whitening_images]
         whiten(network, to_pixels(few, recipe.pixel_mean, recipe.pixel_std))
     optimizers = build_optimizers(recipe, network)
-    return State(recipe, network, optimizers, images, labels, targets, generator, precision)
+    return State(recipe, network, optimizers, images, labels, generator, precision)
 
 
 def train_epoch(state: State, order: Tensor, epoch: int, progress: Progress) -> Tensor:
@@ -154,7 +151,7 @@ def train_epoch(state: State, order: Tensor, epoch: int, progress: Progress) -> 
         with torch.autocast(pixels.device.type, torch.bfloat16, state.precision == "bfloat16"):
             logits = network(pixels)
         logits = logits.float()
-        loss = F.cross_entropy(logits, state.targets[batch], label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(logits, state.labels[batch], label_smoothing=recipe.label_smoothing)
         network.zero_grad()
         (loss * len(batch) if recipe.loss_reduction == "sum" else loss).backward()
         for optimizer in state.optimizers:
@@ -174,7 +171,7 @@ def score(state: State, order: Tensor, logits: Tensor, epoch: int) -> dict[str, 
     Raises:
         RunError: a loss is not finite; names the step.
     """
-    losses = F.cross_entropy(logits, state.targets[order], reduction="none")
+    losses = F.cross_entropy(logits, state.labels[order], reduction="none")
     if not losses.isfinite().all():
         recipe = state.recipe
         steps = math.ceil(len(order) / recipe.batch_size)

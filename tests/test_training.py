@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import assert_same_weights
 
-from mnist_classification.data import Examples, Mnist
+from mnist_classification.data import Mnist
 from mnist_classification.errors import RunError
 from mnist_classification.model import NETWORKS, build, to_pixels
 from mnist_classification.progress import Silent
@@ -172,19 +172,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(small):
 def test_unknown_options_are_refused(small, options, message):
     with pytest.raises(RunError, match=message):
         fit(RECIPES["sgd"], small, **options)
-
-
-def test_targets_stand_for_the_labels(small):
-    """Labels as probabilities give the same loss; what is no digit learns to be unsure."""
-    recipe = find_recipe("decay+num-epochs=1")
-    images, labels = small.train.images, small.train.labels
-    sure = Examples(images, labels, np.eye(10, dtype=np.float32)[labels])
-    plain, same = fit(recipe, small), fit(recipe, dataclasses.replace(small, train=sure))
-    for a, b in zip(plain.network.parameters(), same.network.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-    unsure = Examples(images, labels, np.full((len(labels), 10), 0.1, np.float32))
-    trained = fit(recipe, dataclasses.replace(small, train=unsure))
-    assert trained.predict(small.test.images).max() < 0.3
 
 
 def test_fit_leaves_torchs_global_state_as_it_was(small, monkeypatch):

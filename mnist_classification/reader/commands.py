@@ -1,7 +1,4 @@
-"""The command that reads pictures: arguments and exit codes only, as in cli.py.
-
-Reading needs no torch, unless it is by a model that only torch can run.
-"""
+"""`mnist predict`: arguments and exit codes only. Reading needs no torch."""
 
 import json
 import sys
@@ -16,7 +13,7 @@ from ..options import Json
 from ..progress import track_if_long
 
 if TYPE_CHECKING:  # imports that would slow --help down
-    from .reader import Reader, Reading
+    from .reader import Line, Reader, Reading
 
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 STANDARD_INPUT = "-"
@@ -29,21 +26,22 @@ def predict(
     ],
     *,
     model: Annotated[
-        Path, Parameter(help="directory of a trained model, or an ONNX file")
+        Path, Parameter(help="directory of a reader's model, or an ONNX file")
     ] = SHIPPED_READER,
     explain: Path | None = None,
     json_: Json = False,
 ) -> None:
-    """Read the digits on pictures: photos, scans, drawings.
+    """Read the numbers on pictures: photos, scans, drawings.
 
     Example: mnist predict photo.jpg --explain stages.png
 
-    A digit that the model is not sure of is followed by a question mark.
+    Points, commas and signs are not read: 12,50 gives 1250. A number that the model is not sure of
+    is followed by a question mark, and so is each of its digits that it is not sure of.
 
     Parameters
     ----------
     explain:
-        Write a picture here that shows what each stage made of the one that is read.
+        Write a picture here that shows the lines that were found, and where each digit was seen.
     """
     names = [name for picture in pictures for name in _expand(picture)]
     if explain and len(names) != 1:
@@ -69,16 +67,17 @@ def predict(
 
 
 def _load_reader(model: Path) -> "Reader":
-    """Return a reader with an ONNX model, or with one that `mnist train` wrote."""
+    """Return a reader with the model of a folder, or an ONNX file."""
     from .reader import Reader
 
-    if model.is_file() or (model / "model.onnx").exists():
-        return Reader(model)
-    if not model.is_dir():
-        raise ModelError(f"{model}: no model here; expected a directory or an ONNX file")
-    from ..trained import load_model
-
-    return Reader(classifier=load_model(model))
+    if not model.exists():
+        raise ModelError(f"{model}: no model here; expected a reader's directory or an ONNX file")
+    if model.is_dir() and not (model / "model.onnx").exists():
+        raise ModelError(
+            f"{model}: got a directory without model.onnx; expected a reader's, as the one that is "
+            f"shipped; a classifier of single images can't read lines; try without --model"
+        )
+    return Reader(model)
 
 
 def _expand(picture: Path) -> Iterator[str]:
@@ -114,9 +113,9 @@ def _explain(
 
     from ..files import write_atomically
     from .explain import draw_stages
-    from .ink import find_ink
+    from .lines import prepare
     from .picture import load_pixels
-    from .reader import Reading, cut_out
+    from .reader import Reading
 
     for content in contents:
         try:
@@ -124,32 +123,44 @@ def _explain(
         except PictureError as error:
             yield Reading("", (), str(error))
             continue
-        page = find_ink(pixels)
-        reading = reader.classify([cut_out(page, scale)])[0]
+        page = prepare(pixels)
+        seen = reader.look(page)
+        reading = reader.describe(seen, scale)
         buffer = io.BytesIO()
-        draw_stages(page, reading).save(buffer, "PNG")
+        draw_stages(page, seen, reading).save(buffer, "PNG")
         write_atomically(output, buffer.getvalue())
         yield reading
 
 
 def _in_words(reading: "Reading") -> str:
-    """Return 20?47, with a question mark behind what is not sure, or say that there is nothing."""
-    if not reading.digits:
-        return "no digit here"
-    marks = iter("" if digit.sure else "?" for digit in reading.digits)
-    return "".join(c if c == "\n" else c + next(marks) for c in reading.text).replace("\n", " ")
+    """Return 2047, or 20?47? where that is not sure, or say that there is nothing."""
+    return " ".join(_line_in_words(line) for line in reading.lines) or "no digit here"
+
+
+def _line_in_words(line: "Line") -> str:
+    marked = "".join(f"{digit.label}{'' if digit.sure else '?'}" for digit in line.digits)
+    return marked if line.sure or marked.endswith("?") else f"{marked}?"
 
 
 def _as_json(name: str, reading: "Reading") -> dict[str, Any]:
-    digits = [
+    lines = [
         {
-            "label": digit.label,
-            "probability": round(digit.probability, 6),
-            "probabilities": [round(float(p), 6) for p in digit.probabilities],
-            "sure": digit.sure,
-            "box": digit.box,
+            "text": line.text,
+            "probability": round(line.probability, 6),
+            "sure": line.sure,
+            "box": line.box,
+            "digits": [
+                {
+                    "label": digit.label,
+                    "probability": round(digit.probability, 6),
+                    "probabilities": [round(float(p), 6) for p in digit.probabilities],
+                    "sure": digit.sure,
+                    "box": digit.box,
+                }
+                for digit in line.digits
+            ],
         }
-        for digit in reading.digits
+        for line in reading.lines
     ]
-    result = {"file": name, "text": reading.text, "sure": reading.sure, "digits": digits}
+    result = {"file": name, "text": reading.text, "sure": reading.sure, "lines": lines}
     return result | ({"error": reading.error} if reading.error else {})

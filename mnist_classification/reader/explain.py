@@ -1,36 +1,34 @@
-"""Draw what each stage of the reader made of a picture, side by side.
+"""Draw what the reader made of a picture: its ink, its lines as strips, and where each digit was.
 
-draw_stages(page, reading).save("explain.png")
+draw_stages(page, seen, reading).save("explain.png")
 """
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .ink import Page
-from .reader import Reading
+from .lines import Page
+from .reader import Line, Reading, Seen, find_digit
+from .strips import HEIGHT
 
 TILE = 256  # pixels on a side
-LINE = 18  # pixels of a line of text
+TEXT = 18  # pixels of a line of text
 MARGIN = 8
-DIGITS_PER_ROW = 24
-COLOURS = np.array([[255, 255, 255], [0, 90, 160], [200, 60, 20], [20, 130, 60], [140, 60, 150]])
+ZOOM = 3  # of a strip
+COLOURS = ("#005aa0", "#c83c14", "#14823c", "#8c3c96")
 
 
-def draw_stages(page: Page, reading: Reading) -> Image.Image:
-    """Return a picture of the stages: the picture, its ink step by step, the digits as read."""
+def draw_stages(page: Page, seen: list[Seen], reading: Reading) -> Image.Image:
+    """Return a picture of the stages: the picture, its ink step by step, the lines as read."""
     stages = {
         "picture": page.pixels,
         "darkness": _grey(page.darkness),
-        "light taken out": _grey(page.strength),
+        "light taken out": _grey(page.flat),
         "ink": _grey(page.ink),
-        "without dirt and rules": _grey(page.clean),
-        "shapes": _in_colours(page.shapes),
     }
-    rows = -(-len(reading.digits) // DIGITS_PER_ROW)
-    width = len(stages) * (TILE + MARGIN) + MARGIN
-    cell = width // DIGITS_PER_ROW
-    height = LINE + TILE + 2 * MARGIN + max(rows, 1) * (cell + 2 * LINE)
-    sheet = Image.new("RGB", (width, height), "white")
+    strips = [line.strips[0].image.shape[1] * ZOOM for line in seen]
+    width = max([len(stages) * (TILE + MARGIN), *strips]) + 2 * MARGIN
+    row = HEIGHT * ZOOM + 3 * TEXT
+    sheet = Image.new("RGB", (width, TEXT + TILE + 2 * MARGIN + max(1, len(seen)) * row), "white")
     draw = ImageDraw.Draw(sheet)
     for position, (title, stage) in enumerate(stages.items()):
         left = MARGIN + position * (TILE + MARGIN)
@@ -38,21 +36,35 @@ def draw_stages(page: Page, reading: Reading) -> Image.Image:
         tile = Image.fromarray(stage)
         factor = TILE / max(tile.size)
         size = (max(1, round(tile.width * factor)), max(1, round(tile.height * factor)))
-        sheet.paste(tile.resize(size, Image.Resampling.BOX), (left, LINE))
-        draw.rectangle((left - 1, LINE - 1, left + size[0], LINE + size[1]), outline="silver")
-    top = LINE + TILE + 2 * MARGIN
-    for position, digit in enumerate(reading.digits):
-        row, column = divmod(position, DIGITS_PER_ROW)
-        place = (MARGIN + column * cell, top + row * (cell + 2 * LINE))
-        image = Image.fromarray(digit.image28).resize(
-            (cell - 8, cell - 8), Image.Resampling.NEAREST
-        )
-        sheet.paste(image, place)
-        verdict = f"{digit.label}  {digit.probability:.0%}" + ("" if digit.sure else " ?")
-        draw.text((place[0], place[1] + cell - 4), verdict, "black" if digit.sure else "red")
-    if not reading.digits:
-        draw.text((MARGIN, top), "no digit here", "red")
+        sheet.paste(tile.resize(size, Image.Resampling.BOX), (left, TEXT))
+        draw.rectangle((left - 1, TEXT - 1, left + size[0], TEXT + size[1]), outline="silver")
+    top = TEXT + TILE + 2 * MARGIN
+    for line, described in zip(seen, reading.lines, strict=True):
+        _draw_line(sheet, line, described, top)
+        top += row
+    if not seen:
+        draw.text((MARGIN, top), "no number here", "red")
     return sheet
+
+
+def _draw_line(sheet: Image.Image, seen: Seen, line: Line, top: int) -> None:
+    """Draw a strip with a box around each digit, and below it what was read."""
+    strip = seen.strips[0]
+    image = Image.fromarray(_grey(np.clip(strip.image, -0.5, 1.5)))
+    size = (image.width * ZOOM, image.height * ZOOM)
+    sheet.paste(image.resize(size, Image.Resampling.NEAREST), (MARGIN, top))
+    draw = ImageDraw.Draw(sheet)
+    for number, digit in enumerate(line.digits):
+        place = find_digit(strip, seen.decoded.spans, number)
+        left, upper, right, lower = (edge * ZOOM for edge in place)
+        colour = COLOURS[number % len(COLOURS)]
+        box = (MARGIN + left, top + upper, MARGIN + right, top + lower)
+        draw.rectangle(box, outline=colour, width=2)
+        mark = "" if digit.sure else "?"
+        draw.text((MARGIN + left, top + HEIGHT * ZOOM), f"{digit.label}{mark}", colour)
+    verdict = f"{line.text}  {line.probability:.1%}" + ("" if line.sure else " ?")
+    colour = "black" if line.sure else "red"
+    draw.text((MARGIN, top + HEIGHT * ZOOM + TEXT), verdict, colour)
 
 
 def _grey(stage: np.ndarray) -> np.ndarray:
@@ -60,9 +72,3 @@ def _grey(stage: np.ndarray) -> np.ndarray:
     values = stage.astype(np.float32)
     values = values - values.min()
     return (255 - values / max(values.max(), 1e-9) * 255).astype(np.uint8)
-
-
-def _in_colours(shapes: np.ndarray) -> np.ndarray:
-    """Turn (H, W) numbers of shapes into (H, W, 3) uint8, each shape in a colour."""
-    colours = np.where(shapes > 0, (shapes - 1) % (len(COLOURS) - 1) + 1, 0)
-    return COLOURS[colours].astype(np.uint8)

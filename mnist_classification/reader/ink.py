@@ -1,18 +1,15 @@
-"""Pixels → the ink on them → digits as MNIST has them. Each stage is a function of arrays.
+"""Pixels → the ink on them. Each stage is a function of arrays.
 
-    page = find_ink(pixels)                                    # (H, W, 3) uint8
-    boxes = ndimage.find_objects(page.shapes)                  # in reading order
-    image = to_mnist(page.strength[boxes[0]], page.shapes[boxes[0]] == 1)
+    darkness = project_colours(pixels)                         # (H, W, 3) uint8
+    strength = scale_contrast(flatten_light(darkness, pixels))
+    ink = drop_edges(remove_rules(drop_frame(separate_ink(strength)), strength))
 
 The order is that of the functions below: what colour the ink is, the light taken out, ink apart
-from paper, what is no digit dropped, strokes joined into digits, and then what NIST did to the
-forms that became MNIST: each digit fitted into 20×20, keeping its aspect, centred by mass in 28×28
-(LeCun et al. 1998). `benchmarks/read_real_digits.py --stages` measures what each stage is worth.
+from paper, and what is no writing dropped. `benchmarks/read_real_digits.py --stages` and
+`read_synthetic.py --stages` measure what each stage is worth.
 """
 
-import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -24,51 +21,12 @@ NOISE_MARGIN = 5  # ink stands out from the paper by so many standard deviations
 STRONG, WEAK = 0.5, 0.3  # shares of full ink: a stroke; a stroke if it hangs on a strong one
 EDGE = 0.4  # share of full ink at which a stroke ends
 MIN_HEIGHT = 5  # pixels; less can't be told apart
-MIN_SHARE = 0.02  # of the picture's longer side; less is dust on an empty page
-MAX_SHAPES = 500  # marks on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
-
-MAX_TOUCHING = 5  # digits that are looked for in one shape
-THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blob
-SLANT = 0.1  # what a step aside costs a cut; a pixel of ink costs 1
-NARROW, WIDE = 0.3, 1.1  # a digit's width to its height, at least and at most
 
 DIGIT_SIZE = 20  # MNIST's digits fit into this square, centred by mass in one of 28
 IMAGE_SIZE = 28
 THIN, THICK = 1.9, 3.4  # width of MNIST's strokes in its pixels: nearly all are between
 FINE = 8  # working pixels per MNIST pixel while strokes are evened
-
-
-@dataclass
-class Page:
-    """What each stage made of one picture; all of the picture's height and width.
-
-    Attributes:
-        pixels: (H, W, 3) uint8, the picture.
-        darkness: (H, W) float32, the colours along the axis from paper to ink.
-        strength: (H, W) float32, 0 is paper and 1 is full ink, the light taken out.
-        ink: (H, W) bool, every mark.
-        clean: (H, W) bool, without rules, borders and specks.
-        shapes: (H, W) int32, 0 where there is no digit, else the number of a digit, or of several
-            that touch, from 1 on as they are read.
-    """
-
-    pixels: np.ndarray
-    darkness: np.ndarray
-    strength: np.ndarray
-    ink: np.ndarray
-    clean: np.ndarray
-    shapes: np.ndarray
-
-
-def find_ink(pixels: np.ndarray) -> Page:
-    """Run every stage up to the shapes on (H, W, 3) uint8 pixels."""
-    darkness = project_colours(pixels)
-    strength = scale_contrast(flatten_light(darkness, pixels))
-    ink = separate_ink(strength)
-    clean = drop_specks(drop_edges(remove_rules(drop_frame(ink), strength)))
-    shapes = order_shapes(drop_misfits(join_strokes(clean)))
-    return Page(pixels, darkness, strength, ink, clean, shapes)
 
 
 # From pixels to ink
@@ -161,7 +119,7 @@ def separate_ink(strength: np.ndarray) -> np.ndarray:
     return kept[labels]
 
 
-# From ink to digits
+# From ink to writing
 
 
 def drop_frame(ink: np.ndarray) -> np.ndarray:
@@ -277,187 +235,6 @@ def drop_edges(ink: np.ndarray) -> np.ndarray:
     return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
 
 
-def drop_specks(ink: np.ndarray) -> np.ndarray:
-    """Drop dirt: what is much smaller than the largest mark in extent and in area.
-
-    Args:
-        ink: (H, W) bool.
-
-    Returns:
-        (H, W) bool.
-    """
-    labels, count = ndimage.label(ink, EIGHT)
-    if count == 0:
-        return ink
-    extents = np.array(
-        [max(r.stop - r.start, c.stop - c.start) for r, c in ndimage.find_objects(labels)]
-    )
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    kept = (extents >= 0.15 * extents.max()) | (areas >= 0.1 * areas.max())
-    return np.concatenate([[False], kept])[labels]
-
-
-def join_strokes(ink: np.ndarray) -> np.ndarray:
-    """Join the marks that are one digit: the flag of a 5, a 4 of two strokes, a skipping pen.
-
-    Two marks belong together if one stands over the other with little between, or if one is too
-    small for a digit and about a stroke's width away. Digits side by side are neither.
-
-    Args:
-        ink: (H, W) bool.
-
-    Returns:
-        (H, W) int32: 0 is paper, else the number of the digit, in no order.
-    """
-    labels, count = ndimage.label(ink, EIGHT)
-    if count == 0 or count > MAX_SHAPES:
-        return np.zeros(ink.shape, np.int32)
-    pen = stroke_width(ink)
-    owner = np.arange(count + 1, dtype=np.int32)
-    boxes = np.array([(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)])
-    numbers = list(range(1, count + 1))
-    while True:
-        pair = _nearest_partners(boxes, pen)
-        if pair is None:
-            return owner[labels]
-        kept, gone = pair
-        owner[owner == numbers[gone]] = numbers[kept]
-        both = boxes[[kept, gone]]
-        boxes[kept] = [*both[:, :2].min(axis=0), *both[:, 2:].max(axis=0)]
-        boxes = np.delete(boxes, gone, axis=0)
-        del numbers[gone]
-
-
-def _nearest_partners(boxes: np.ndarray, pen: float) -> tuple[int, int] | None:
-    """Return the two of the (N, 4) boxes that most belong together; None if no two do."""
-    left, top, right, bottom = (boxes[:, i].astype(float) for i in range(4))
-    height, width = bottom - top, right - left
-    text = height.max()
-    beside = np.maximum.outer(left, left) - np.minimum.outer(right, right)  # below 0: they overlap
-    over = np.maximum.outer(top, top) - np.minimum.outer(bottom, bottom)
-    tall = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)  # both together
-    wide = np.maximum.outer(right, right) - np.minimum.outer(left, left)
-    one_digit = (tall < 1.3 * text) & (wide < 1.5 * text)
-    stacked = one_digit & (-beside > 0.5 * np.minimum.outer(width, width)) & (over < 0.2 * text)
-    near = max(1.5 * pen, 0.08 * text) + 1
-    close = (beside < near) & (over < near)
-    part = one_digit & (np.minimum.outer(height, height) < 0.5 * text)
-    # Where all are short, as where a pen skips, there is no digit's height to go by yet.
-    short = np.maximum(height, width) < min(5 * pen, 0.5 * (bottom.max() - top.min()))
-    distance = np.maximum(beside, 0) + np.maximum(over, 0)
-    distance[~(stacked | (close & (part | np.logical_or.outer(short, short))))] = np.inf
-    np.fill_diagonal(distance, np.inf)
-    best = int(distance.argmin())
-    return divmod(best, len(boxes)) if np.isfinite(distance.flat[best]) else None
-
-
-def drop_misfits(shapes: np.ndarray) -> np.ndarray:
-    """Drop what can't be a digit: too small, much smaller than the rest, or a blob without strokes.
-
-    Args:
-        shapes: (H, W) int32.
-
-    Returns:
-        (H, W) int32, with gaps in the numbers.
-    """
-    heights = np.zeros(shapes.max() + 1)
-    for number, box in enumerate(ndimage.find_objects(shapes), start=1):
-        if box is None:
-            continue
-        tall, wide = (side.stop - side.start for side in box)
-        depth = ndimage.distance_transform_edt(np.pad(shapes[box] == number, 1)).max()
-        stroke = 2 * depth - 1
-        if stroke < THICKEST * max(tall, wide) and wide < MAX_TOUCHING * WIDE * tall:
-            heights[number] = tall
-    least = max(MIN_HEIGHT, MIN_SHARE * max(shapes.shape), 0.4 * heights.max())
-    kept = heights >= least
-    return np.where(kept[shapes], shapes, 0)
-
-
-def order_shapes(shapes: np.ndarray) -> np.ndarray:
-    """Number the digits as they are read: line by line from the top, each from the left.
-
-    Args:
-        shapes: (H, W) int32.
-
-    Returns:
-        (H, W) int32, numbered from 1 without gaps.
-    """
-    boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(shapes), start=1) if box]
-    lines: list[list] = []
-    for number, (rows, columns) in sorted(boxes, key=lambda b: b[1][0].start + b[1][0].stop):
-        middle = (rows.start + rows.stop) / 2
-        for line in lines:
-            last_rows = line[-1][1][0]
-            if last_rows.start < middle < last_rows.stop:
-                line.append((number, (rows, columns)))
-                break
-        else:
-            lines.append([(number, (rows, columns))])
-    new = np.zeros(shapes.max() + 1, np.int32)
-    ordered = [shape for line in lines for shape in sorted(line, key=lambda s: s[1][1].start)]
-    for position, (number, _) in enumerate(ordered, start=1):
-        new[number] = position
-    return new[shapes]
-
-
-def ways_to_cut(shape: np.ndarray) -> list[list[np.ndarray]]:
-    """Offer ways to cut a wide shape into digits that touch; a classifier says which is best.
-
-    Args:
-        shape: (h, w) bool.
-
-    Returns:
-        A list of ways, each a list of (h, w) bool from left to right; the first is the whole.
-    """
-    height, width = shape.shape
-    column = np.arange(width)
-    ways = [[shape]]
-    for parts in range(2, MAX_TOUCHING + 1):
-        part_width = width / parts
-        if not NARROW * height < part_width < WIDE * height or width < WIDE * height:
-            continue
-        cuts = [np.zeros(height)]
-        for k in range(1, parts):
-            # Through the least ink, near where the digits would end were they equally wide.
-            away = np.abs(column - k * part_width) / part_width
-            cuts.append(find_seam(np.where(away < 0.4, shape + 0.5 * away**2, np.inf)))
-        edges = [edge[:, None] for edge in [*cuts, np.full(height, width)]]
-        way = [shape & (column >= a) & (column < b) for a, b in itertools.pairwise(edges)]
-        if all(_height(part) >= 0.6 * height for part in way):
-            ways.append(way)  # digits that touch are about as tall; less is the foot of a 1
-    return ways
-
-
-def find_seam(cost: np.ndarray) -> np.ndarray:
-    """Return the cheapest way down: (h,) columns, one per row, each next to the one above.
-
-    A seam (Avidan and Shamir 2007), found by dynamic programming: slanted and hooked digits have no
-    straight line between them.
-
-    Args:
-        cost: (h, w) float, of standing at each place.
-    """
-    steps = np.array([0, -1, 1])  # where the row above was, from here
-    columns = np.arange(cost.shape[1])
-    total, came = cost[0], []
-    for row in cost[1:]:
-        above = np.pad(total, 1, constant_values=np.inf)
-        ways = np.stack([above[1:-1], above[:-2] + SLANT, above[2:] + SLANT])
-        best = ways.argmin(axis=0)
-        came.append(steps[best])
-        total = row + ways[best, columns]
-    seam = [int(total.argmin())]
-    for step in reversed(came):
-        seam.append(seam[-1] + int(step[seam[-1]]))
-    return np.array(seam[::-1])
-
-
-def _height(shape: np.ndarray) -> int:
-    rows = np.flatnonzero(shape.any(axis=1))
-    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
-
-
 # From digits to MNIST's images
 
 
@@ -563,13 +340,6 @@ def centre(digit: np.ndarray) -> np.ndarray:
     top, left = place
     image[top : top + digit.shape[0], left : left + digit.shape[1]] = np.round(digit * 255)
     return image
-
-
-def stroke_width(ink: np.ndarray) -> float:
-    """Return the typical width of the strokes in an (H, W) bool mask, in pixels."""
-    depth = ndimage.distance_transform_edt(np.pad(ink, 1))
-    ridge = (depth > 0) & (depth >= ndimage.maximum_filter(depth, 3))
-    return float(2 * np.median(depth[ridge]) - 1) if ridge.any() else 0.0
 
 
 def _grid(shape: tuple[int, ...], cells: int) -> tuple[int, int]:

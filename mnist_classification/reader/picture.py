@@ -49,6 +49,10 @@ SUFFIXES = (
     *(".heic", ".heif"),
 )
 
+# Pillow warns of damaged metadata that we don't use, and of sizes above a limit that is not ours.
+# Once for all: filters that come and go with each picture are not safe between threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
@@ -87,10 +91,8 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
     try:
         tags = getattr(image, "tag_v2", {})  # of a TIFF, whose tiles may be larger than itself
         _check_size(tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata that we don't use
-            small = _shrink(image, own)
-            return _opaque(small), max(width, height) / max(small.size)
+        small = _shrink(image, own)
+        return _opaque(small), max(width, height) / max(small.size)
     except PictureError:
         raise
     except MemoryError:
@@ -141,9 +143,7 @@ def _open(file: BinaryIO) -> Image.Image:
         register_heif_opener()
         formats = ["HEIF", *FORMATS]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit is below Pillow's
-            image = Image.open(file, formats=formats)
+        image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
         raise PictureError(_too_large("more than 178")) from None
     except Exception:  # as below

@@ -1,29 +1,33 @@
-"""Read the number on a picture.
+"""Read the numbers on a picture.
 
     reading = Reader().read("photo.jpg")
     reading.text                              # "2047"
-    reading.digits[0].probability, reading.digits[0].sure
+    reading.lines[0].probability, reading.lines[0].sure
 
-Where digits touch, the page offers several ways of cutting; the classifier says which of them gives
-the better digits (recognition-based segmentation, Casey and Lecolinet 1996).
+There are a few guesses at where lines are (`lines.py`); the network reads all of them, each line in
+views of several sizes, and the guess stands whose numbers are the most probable.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from ..errors import PictureError
-from . import ink
-from .classifier import DEFAULT_THRESHOLD, Classifier, load_classifier
-from .ink import Page
+from .decoding import Decoded, decode
+from .lines import Page, prepare, propose
 from .picture import Picture, load_pixels
+from .recognizer import load_recognizer
+from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
-CHUNK = 64  # pictures prepared before their digits are classified together
+VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
+THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blot
+HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
+INKED = 0.4  # of full ink, where a digit's box ends
 
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the latter two not included
@@ -31,15 +35,15 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom; the latter two not 
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit on a picture.
+    """One digit of a line.
 
     Attributes:
         label: 0 to 9.
-        probability: of that label.
+        probability: of that label, were the line's other digits as they are read.
         probabilities: (10,) float32.
         sure: whether the probability reaches the model's threshold.
         box: (left, top, right, bottom) in pixels of the picture, upright.
-        image28: (28, 28) uint8, what the network saw.
+        image28: (28, 28) uint8, its cut-out of the strip that the network saw; 0 is paper.
     """
 
     label: int
@@ -51,147 +55,214 @@ class Digit:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One number.
+
+    Attributes:
+        text: its digits; points, commas and signs are not read.
+        probability: that all of it is right, and nothing is missing.
+        sure: whether the probability reaches the model's threshold.
+        box: (left, top, right, bottom) in pixels of the picture, around the digits.
+        digits: from the left.
+    """
+
+    text: str
+    probability: float
+    sure: bool
+    box: Box
+    digits: tuple[Digit, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Reading:
     """What is written on a picture.
 
     Attributes:
-        text: the digits as read, lines from the top separated by newlines; "" if there is none.
-        digits: in the same order.
+        text: the lines' texts, separated by newlines; "" if there is none.
+        lines: from the top.
         error: why the picture could not be read, from `read_many`; else None.
     """
 
     text: str
-    digits: tuple[Digit, ...]
+    lines: tuple[Line, ...]
     error: str | None = None
 
     @property
+    def digits(self) -> tuple[Digit, ...]:
+        """All digits, in the order of the text."""
+        return tuple(digit for line in self.lines for digit in line.digits)
+
+    @property
     def sure(self) -> bool:
-        """Whether there are digits and all of them are sure."""
-        return bool(self.digits) and all(digit.sure for digit in self.digits)
+        """Whether there are lines and all of them are sure."""
+        return bool(self.lines) and all(line.sure for line in self.lines)
 
 
 @dataclass(frozen=True)
-class Cuttings:
-    """What is to be classified on one picture; small, so that many fit into memory.
+class Seen:
+    """A line as the network saw it.
 
     Attributes:
-        shapes: per shape, per way of cutting it, per part: box on the page and (28, 28) uint8.
-        scale: pixels of the picture per pixel of the page.
+        strips: one per view.
+        decoded: what it says.
     """
 
-    shapes: list[list[list[tuple[Box, np.ndarray]]]]
-    scale: float
+    strips: tuple[Strip, ...]
+    decoded: Decoded
 
 
 class Reader:
-    """Reads digits from pictures."""
+    """Reads numbers from pictures; one reader may serve many threads."""
 
-    def __init__(
-        self,
-        model: str | Path = SHIPPED_READER,
-        *,
-        classifier: Classifier | None = None,
-        threshold: float | None = None,
-    ):
+    def __init__(self, model: str | Path = SHIPPED_READER, *, threshold: float | None = None):
         """Load the network.
 
         Args:
             model: folder with model.onnx, or an ONNX file.
-            classifier: used instead of a model.
-            threshold: a digit is sure from this probability on; else what calibration chose.
+            threshold: a number is sure from this probability on; else what calibration chose.
 
         Raises:
-            ModelError: there is no model, or it is damaged.
+            ModelError: there is no model, or it is damaged, or reads no lines.
         """
-        self.classifier = classifier or load_classifier(model)
-        chosen = getattr(self.classifier, "threshold", DEFAULT_THRESHOLD)
-        self.threshold = chosen if threshold is None else threshold
+        self.recognizer = load_recognizer(model)
+        self.threshold = self.recognizer.threshold if threshold is None else threshold
 
     def read(self, picture: Picture) -> Reading:
         """Read one picture: a path, the bytes of a file, a PIL image or an array.
 
         Raises:
-            PictureError: it can't be read. A picture without digits gives an empty reading.
+            PictureError: it can't be read. A picture without numbers gives an empty reading.
         """
-        return self.classify([prepare(picture)])[0]
+        pixels, scale = load_pixels(picture)
+        return self.describe(self.look(prepare(pixels)), scale)
 
     def read_many(self, pictures: Iterable[Picture]) -> Iterator[Reading]:
-        """Read pictures in batches, in order; what can't be read gives a reading with `error`."""
-        pictures = iter(pictures)
-        while chunk := list(itertools.islice(pictures, CHUNK)):
-            prepared = [_prepare_or_say_why(picture) for picture in chunk]
-            readings = iter(self.classify([p for p in prepared if isinstance(p, Cuttings)]))
-            for p in prepared:
-                yield next(readings) if isinstance(p, Cuttings) else Reading("", (), p)
+        """Read pictures in order; what can't be read gives a reading with `error`."""
+        for picture in pictures:
+            try:
+                yield self.read(picture)
+            except PictureError as error:
+                yield Reading("", (), str(error))
 
-    def classify(self, pictures: list[Cuttings]) -> list[Reading]:
-        """Classify all that was found on the pictures in one go, and choose how to cut it."""
-        ways = [way for picture in pictures for shape in picture.shapes for way in shape]
-        images = np.array([image for way in ways for _, image in way], np.uint8)
-        rows = iter(self.classifier.predict(images.reshape(-1, 28, 28)))
-        return [self._choose(picture, rows) for picture in pictures]
+    def look(self, page: Page) -> list[Seen]:
+        """Return the lines with a number on them, by the guess that is the most probable."""
+        guesses = propose(page)
+        first = self._read_lines(page, guesses[0]) if guesses else []
+        if _worst(first) >= ENOUGH and len(guesses) <= 2:  # one line, be it the picture or by ink
+            return first
+        return choose([first, *(self._read_lines(page, regions) for regions in guesses[1:])])
 
-    def _choose(self, picture: Cuttings, rows: Iterator[np.ndarray]) -> Reading:
-        """Take for each shape the way of cutting whose worst digit is the best."""
-        digits: list[Digit] = []
-        for ways in picture.shapes:
-            read = [[self._digit(*part, next(rows), picture.scale) for part in way] for way in ways]
-            digits += max(read, key=lambda way: min(digit.probability for digit in way))
-        return Reading(_lay_out(digits), tuple(digits))
+    def _read_lines(self, page: Page, regions: list[Region]) -> list[Seen]:
+        seen = [self._read_line(page, region) for region in regions]
+        return [line for line in seen if line.decoded.text and not is_blot(line)]
 
-    def _digit(self, box: Box, image: np.ndarray, row: np.ndarray, scale: float) -> Digit:
-        label = int(row.argmax())
-        sure = bool(row[label] >= self.threshold)
-        left, top, right, bottom = (round(edge * scale) for edge in box)
-        return Digit(label, float(row[label]), row, sure, (left, top, right, bottom), image)
+    def _read_line(self, page: Page, region: Region) -> Seen:
+        # Where no ink was found, what rises and falls slowly would be all that there is to see.
+        darkness = page.darkness if page.ink.any() else page.flat
+        strips = tuple(cut_strip(darkness, region, share) for share in VIEWS)
+        return Seen(strips, decode([self.recognizer.read(strip.image) for strip in strips]))
+
+    def describe(self, lines: list[Seen], scale: float) -> Reading:
+        """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
+        described = tuple(self._describe_line(line, scale) for line in lines)
+        return Reading("\n".join(line.text for line in described), described)
+
+    def _describe_line(self, line: Seen, scale: float) -> Line:
+        decoded, strip = line.decoded, line.strips[0]
+        digits = []
+        for number, row in enumerate(decoded.probabilities):
+            place = find_digit(strip, decoded.spans, number)
+            label = int(decoded.text[number])
+            digits.append(
+                Digit(
+                    label=label,
+                    probability=float(row[label]),
+                    probabilities=row,
+                    sure=bool(row[label] >= self.threshold),
+                    box=_on_picture(strip, place, scale),
+                    image28=_cut_out(strip, place),
+                )
+            )
+        boxes = np.array([digit.box for digit in digits])
+        left, top = boxes[:, :2].min(axis=0).tolist()
+        right, bottom = boxes[:, 2:].max(axis=0).tolist()
+        probability = self.recognizer.calibrate(decoded.probability)
+        sure = probability >= self.threshold
+        return Line(decoded.text, probability, sure, (left, top, right, bottom), tuple(digits))
 
 
-def prepare(picture: Picture) -> Cuttings:
-    """Find the shapes on a picture and draw each, cut in every way, as MNIST would.
+def choose(guesses: list[list[Seen]]) -> list[Seen]:
+    """Return the most probable of several readings of a page.
 
-    Raises:
-        PictureError: the picture can't be read.
+    One that says the same and more is better, unless that is hardly probable: what was left out of
+    a line leaves the rest as probable as before.
     """
-    pixels, scale = load_pixels(picture)
-    return cut_out(ink.find_ink(pixels), scale)
+    ordered = sorted(guesses, key=_worst, reverse=True)
+    best = ordered[0] if ordered else []
+    for other in ordered[1:]:
+        ours, theirs = _text(best), _text(other)
+        more = ours != theirs and ours in theirs and "\n" not in theirs
+        if more and best and _worst(other) >= HARDLY:
+            best = other
+    return best
 
 
-def cut_out(page: Page, scale: float) -> Cuttings:
-    """Draw each shape of a page, cut in every way, as MNIST would."""
-    shapes = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(page.shapes), start=1):
-        strength, corner = page.strength[rows, columns], (rows.start, columns.start)
-        ways = ink.ways_to_cut(page.shapes[rows, columns] == number)
-        shapes.append([[_draw(strength, part, corner) for part in way] for way in ways])
-    return Cuttings(shapes, scale)
+def _text(lines: list[Seen]) -> str:
+    return "\n".join(line.decoded.text for line in lines)
 
 
-def _prepare_or_say_why(picture: Picture) -> Cuttings | str:
-    try:
-        return prepare(picture)
-    except PictureError as error:
-        return str(error)
+def _worst(lines: list[Seen]) -> float:
+    return min((line.decoded.probability for line in lines), default=0.0)
 
 
-def _draw(
-    strength: np.ndarray, part: np.ndarray, corner: tuple[int, int]
-) -> tuple[Box, np.ndarray]:
-    """Return the part's box on the page and its image."""
-    top, left = corner
-    rows, columns = np.nonzero(part)
-    first, last = (rows.min(), columns.min()), (rows.max() + 1, columns.max() + 1)
-    box = (left + int(first[1]), top + int(first[0]), left + int(last[1]), top + int(last[0]))
-    own = slice(first[0], last[0]), slice(first[1], last[1])
-    return box, ink.to_mnist(strength[own], part[own])
+def is_blot(line: Seen) -> bool:
+    """Say whether what was taken for digits is filled, without strokes."""
+    strip, spans = line.strips[0], line.decoded.spans
+    for number in range(len(spans)):
+        left, top, right, bottom = find_digit(strip, spans, number)
+        inked = np.pad(strip.image[top:bottom, left:right] >= INKED, 1)
+        stroke = 2 * float(ndimage.distance_transform_edt(inked).max()) - 1
+        if stroke > THICKEST * max(bottom - top, right - left):
+            return True
+    return False
 
 
-def _lay_out(digits: list[Digit]) -> str:
-    """Return the labels, a new line where a digit stands lower than or left of the one before."""
-    text = ""
-    for before, digit in itertools.pairwise([None, *digits]):
-        assert digit is not None
-        if before:
-            lower = digit.box[1] + digit.box[3] > 2 * before.box[3]
-            text += "\n" if lower or digit.box[0] < before.box[0] else ""
-        text += str(digit.label)
-    return text
+def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
+    """Return where a digit is on the strip: its ink, as far as half way to its neighbours.
+
+    Args:
+        spans: (N, 2) first step of each digit of the line and the one after its last.
+    """
+    middles = spans.mean(axis=1) * STEP
+    middle, reach = middles[number], HEIGHT / 2
+    left = middles[number - 1] + (middle - middles[number - 1]) / 2 if number else middle - reach
+    last = number + 1 == len(middles)
+    right = middle + reach if last else middle + (middles[number + 1] - middle) / 2
+    left, right = max(0, int(left)), min(strip.image.shape[1], int(np.ceil(right)))
+    right = max(right, left + 1)
+    inked = strip.image[:, left:right] >= INKED
+    if not inked.any():
+        return left, 0, right, HEIGHT
+    columns, rows = np.flatnonzero(inked.any(axis=0)), np.flatnonzero(inked.any(axis=1))
+    return left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _on_picture(strip: Strip, place: Box, scale: float) -> Box:
+    """Return a box around the place on the picture, in its pixels."""
+    left, top, right, bottom = place
+    corners = [strip.to_page(x, y) for x in (left, right) for y in (top, bottom)]
+    x, y = np.array(corners).T * scale
+    return round(x.min()), round(y.min()), round(x.max()), round(y.max())
+
+
+def _cut_out(strip: Strip, place: Box) -> np.ndarray:
+    """Return a digit of the strip as (28, 28) uint8, fitted into the middle 20×20."""
+    left, top, right, bottom = place
+    digit = np.clip(strip.image[top:bottom, left:right], 0, 1)
+    factor = 20 / max(digit.shape)
+    size = [max(1, round(side * factor)) for side in digit.shape]
+    small = Image.fromarray(digit).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    image = np.zeros((28, 28), np.uint8)
+    first, start = (28 - size[0]) // 2, (28 - size[1]) // 2
+    image[first : first + size[0], start : start + size[1]] = np.round(np.asarray(small) * 255)
+    return image

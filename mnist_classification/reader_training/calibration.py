@@ -1,116 +1,150 @@
-"""Make a network's probabilities mean what they say, and find when it should not be sure.
+"""When a reader may be sure: a promise about the whole number.
 
-    found = calibrate(trained, data.holdout)
-    found.temperature, found.threshold
+    found = calibrate(recognizer, source)
 
-Guo et al. 2017, "On calibration of modern neural networks". The hold-out images are changed as the
-recipe changes training images: pictures that people take differ from MNIST at least as much.
+The probability that decoding gives a line is turned into how often such lines are right (logistic
+regression on its logit, Platt 1999), on lines by writers that the network has not learned from. The
+threshold is the lowest above which nearly all of them are right.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
-from ..augment import augment
-from ..data import Examples
 from ..errors import ModelError
-from ..model import to_pixels
-from ..reader.classifier import softmax
-from ..trained import Trained, predict
+from ..reader.decoding import decode
+from ..reader.reader import VIEWS
+from ..reader.recognizer import Recognizer
+from ..reader.strips import Region, cut_strip
+from .lines import LineSource
+from .writing import write_line
 
-RIGHT_IF_SURE = 0.995
+RIGHT_IF_SURE = 0.99  # on made lines, which are harder than pictures
+LINES = 6000
+LONGEST = 8  # digits
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was chosen on one half of the hold-out, and how it does on the other.
+    """What was chosen on one half of the lines, and how it does on the other; as in config.json.
 
     Attributes:
-        temperature: divides the logits.
-        threshold: from this probability on, 99.5% of the first half's digits are right.
-        coverage, right_if_sure: share of the other half that reaches the threshold, and the share
-            of that that is right.
-        error_before, error: expected calibration error without and with the temperature, on the
-            other half.
+        slope, offset: of the logistic regression.
+        threshold: a line is sure from this probability on.
+        exact: the share of the other half that is read right.
+        coverage, right_if_sure: the share of it that is sure, and of that, what is right.
+        error_before, error: expected calibration error on it, without and with the regression.
+        lines: how many lines had a number read on them, in both halves.
     """
 
-    temperature: float
+    slope: float
+    offset: float
     threshold: float
+    exact: float
     coverage: float
     right_if_sure: float
     error_before: float
     error: float
+    lines: int
+
+    def as_config(self) -> dict[str, Any]:
+        """Return what goes into config.json."""
+        chosen = {name: getattr(self, name) for name in ("slope", "offset", "threshold")}
+        return chosen | {"calibration": asdict(self)}
 
 
-def calibrate(trained: Trained, holdout: Examples, *, seed: int = 0) -> Calibration:
-    """Fit the temperature and choose the threshold on half of the images, and judge on the rest.
-
-    Both halves have digits of both groups of MNIST's writers: pairs of images go to them in turn.
+def calibrate(
+    recognizer: Recognizer, source: LineSource, *, count: int = LINES, seed: int = 0
+) -> Calibration:
+    """Read lines of held-back writers and find what their probabilities are worth.
 
     Raises:
         ModelError: no threshold makes the network right often enough.
     """
-    recipe = trained.recipe
-    pixels = to_pixels(holdout.images, recipe.pixel_mean, recipe.pixel_std)
-    paper = -recipe.pixel_mean / recipe.pixel_std
-    generator = torch.Generator().manual_seed(seed)
-    pixels = augment(pixels, recipe.augment, paper=paper, generator=generator)
-    device = next(trained.network.parameters()).device
-    logits = predict(trained.network, pixels.to(device)).cpu().numpy()
-    chosen = np.arange(len(holdout)) % 4 < 2
-    labels, rest = holdout.labels[chosen], holdout.labels[~chosen]
-    temperature = fit_temperature(logits[chosen], labels)
-    threshold = choose_threshold(softmax(logits[chosen] / temperature), labels)
-    before, after = softmax(logits[~chosen]), softmax(logits[~chosen] / temperature)
-    sure = after.max(axis=1) >= threshold
-    right = after.argmax(axis=1) == rest
+    probabilities, right = read_lines(recognizer, source, count, seed)
+    chosen, rest = np.s_[: len(right) // 2], np.s_[len(right) // 2 :]
+    slope, offset = fit_logistic(probabilities[chosen], right[chosen])
+    after = apply_logistic(probabilities, slope, offset)
+    threshold = choose_threshold(after[chosen], right[chosen])
+    sure = after[rest] >= threshold
     return Calibration(
-        temperature,
-        threshold,
+        slope=slope,
+        offset=offset,
+        threshold=threshold,
+        exact=float(right[rest].mean()),
         coverage=float(sure.mean()),
-        right_if_sure=float(right[sure].mean()) if sure.any() else float("nan"),
-        error_before=calibration_error(before, rest),
-        error=calibration_error(after, rest),
+        right_if_sure=float(right[rest][sure].mean()) if sure.any() else float("nan"),
+        error_before=calibration_error(probabilities[rest], right[rest]),
+        error=calibration_error(after[rest], right[rest]),
+        lines=len(right),
     )
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature with the least cross-entropy, for (N, 10) logits and (N,) labels."""
+def read_lines(
+    recognizer: Recognizer, source: LineSource, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each line on which a number is read, and whether it is right."""
+    rng = np.random.default_rng([seed, 17])
+    probabilities, right = [], []
+    for _ in range(0, count, 50):
+        lines = [
+            write_line(source.hands, rng, int(rng.integers(0, LONGEST + 1))) for _ in range(50)
+        ]
+        for line, darkness in zip(lines, source.photographs(lines, rng), strict=True):
+            top, bottom, left, width = line.margins
+            region = Region(left, top, width, bottom)
+            strips = [cut_strip(darkness, region, share) for share in VIEWS]
+            decoded = decode([recognizer.read(strip.image) for strip in strips])
+            if decoded.text:
+                probabilities.append(decoded.probability)
+                right.append(decoded.text == "".join(map(str, line.digits)))
+    return np.array(probabilities), np.array(right)
 
-    def cross_entropy(log_temperature: float) -> float:
-        probabilities = softmax(logits / np.exp(log_temperature))
-        return -np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean()
 
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-2, 2), method="bounded").x))
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    kept = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    return np.log(kept / (1 - kept))
 
 
-def choose_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the lowest threshold from which on 99.5% are right.
+def apply_logistic(probabilities: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """Return calibrated probabilities, as `Recognizer.calibrate` does."""
+    return 1 / (1 + np.exp(-np.clip(slope * _logit(probabilities) + offset, -50, 50)))
+
+
+def fit_logistic(probabilities: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Return the slope and the offset with the least cross-entropy."""
+
+    def cross_entropy(parameters: np.ndarray) -> float:
+        p = np.clip(apply_logistic(probabilities, *parameters), 1e-12, 1 - 1e-12)
+        return -float(np.where(right, np.log(p), np.log(1 - p)).mean())
+
+    slope, offset = minimize(cross_entropy, [1.0, 0.0], method="Nelder-Mead").x
+    return float(max(slope, 0.05)), float(offset)
+
+
+def choose_threshold(probabilities: np.ndarray, right: np.ndarray) -> float:
+    """Return the lowest threshold from which on 99% are right.
 
     Raises:
         ModelError: there is none.
     """
-    best = probabilities.max(axis=1)
-    order = np.argsort(-best)
-    right = (probabilities.argmax(axis=1) == labels)[order]
-    share_right = right.cumsum() / np.arange(1, len(right) + 1)
+    order = np.argsort(-probabilities)
+    share_right = right[order].cumsum() / np.arange(1, len(right) + 1)
     # All that are as probable reach a threshold together: a cut is only where the next is less so.
-    ends = np.append(np.diff(best[order]) < 0, True)
+    ends = np.append(np.diff(probabilities[order]) < 0, True)
     enough = np.flatnonzero((share_right >= RIGHT_IF_SURE) & ends)
     if len(enough) == 0:
         raise ModelError(f"no threshold makes the network right {RIGHT_IF_SURE:.1%} of the time")
-    return float(best[order[enough[-1]]])
+    return float(probabilities[order[enough[-1]]])
 
 
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+def calibration_error(probabilities: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """Return the expected calibration error: how far confidence and accuracy are apart, by bins."""
-    best = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    which = np.minimum((best * bins).astype(int), bins - 1)
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = [
-        abs(best[which == b].mean() - right[which == b].mean()) * (which == b).mean()
+        abs(probabilities[which == b].mean() - right[which == b].mean()) * (which == b).mean()
         for b in range(bins)
         if (which == b).any()
     ]

@@ -1,52 +1,50 @@
-"""The command that hands models on: arguments and exit codes only, as in cli.py."""
+"""`mnist train-reader`: arguments and exit codes only."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ModelError
-from ..options import DataDir
+from ..options import DataDir, Threads
+
+SHIPPED_STEPS = 13_000
 
 
-def export(
-    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")],
+def train_reader(
     *,
-    onnx: Path,
-    calibrate: Annotated[bool, Parameter(help="also find when the model should be sure")] = False,
+    output: Path = Path("runs/reader"),
+    steps: Annotated[int, Parameter(help="batches of about 77 lines")] = SHIPPED_STEPS,
+    seed: int = 0,
+    holdout: Annotated[int, Parameter(help="training images kept for calibration")] = 10_000,
+    workers: Annotated[int, Parameter(help="processes that draw lines; 0: none beside this")] = 1,
+    resume: bool = False,
+    overwrite: bool = False,
     data_dir: DataDir = None,
+    threads: Threads = 1,
 ) -> None:
-    """Write a trained model as one ONNX file, and check it on all test images.
+    """Train the network that reads numbers, calibrate it, and export it.
 
-    Example: mnist export runs/reader-seed0 --onnx reader.onnx
+    Example: mnist train-reader --output runs/reader
 
-    The file takes images as (N, 28, 28) uint8 and gives (N, 10) logits. With --calibrate the
-    temperature and the threshold go into config.json beside it, found on the model's own hold-out.
-
-    Parameters
-    ----------
-    onnx:
-        The file to write.
+    An interrupted run goes on with --resume. The directory is then a model for
+    `mnist predict --model`.
     """
-    from ..data import load_mnist
-    from ..trained import load_model
-    from .export import export_onnx, write_calibration
+    from ..device import use_threads
+    from .shipping import train_and_export
 
-    trained = load_model(model)
-    if calibrate and not trained.holdout:
-        raise ModelError(
-            f"{model}: was trained on all images; expected a model with a hold-out to calibrate "
-            f"on; try mnist train --holdout 10000"
-        )
-    data = load_mnist(data_dir, holdout=trained.holdout, fold=trained.fold)
-    if calibrate and data.fingerprint != trained.data:
-        raise ModelError(f"{model}: was trained on another data set; give its folder by --data-dir")
-    export_onnx(trained, onnx, data.test.images)
-    print(f"{onnx}: {onnx.stat().st_size:,} bytes; same labels on {len(data.test):,} test images")
-    if calibrate and data.holdout:
-        found = write_calibration(trained, data.holdout, onnx.with_name("config.json"))
-        print(
-            f"temperature {found.temperature:.3f}: expected calibration error "
-            f"{found.error_before:.2%} → {found.error:.2%}; sure from {found.threshold:.3f} on: "
-            f"{found.coverage:.1%} of the half not chosen on, {found.right_if_sure:.2%} of it right"
-        )
+    use_threads(threads)
+    made = train_and_export(
+        output,
+        steps=steps,
+        seed=seed,
+        holdout=holdout,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        data_dir=data_dir,
+    )
+    found = made.calibration
+    print(
+        f"{output}: {made.size:,} bytes; {found.exact:.1%} of {found.lines:,} held-back lines read "
+        f"right; sure from {found.threshold:.3f} on, {found.coverage:.1%} of them"
+    )

@@ -1,58 +1,60 @@
 """Write a trained network as one ONNX file, and check that it reads as before.
 
-    export_onnx(load_model("runs/decay-seed0"), Path("model.onnx"))
+    export_onnx(network, Path("model.onnx"), strips)
 
-The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logits: scaling and
-normalisation are inside, so that who uses it has nothing to get wrong.
+Batch normalisation is folded into the convolutions, so that nothing is left but convolutions,
+pooling and ReLU.
 """
 
-import copy
-import json
 import logging
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..data import Examples
 from ..errors import ModelError
 from ..files import write_atomically
-from ..model import to_pixels
-from ..reader.classifier import OnnxClassifier, open_session
-from ..trained import Trained, predict
-from .calibration import Calibration, calibrate
+from ..reader.recognizer import Recognizer, open_session
+from .network import LineNetwork
+
+TOLERANCE = 1e-3  # in a probability
 
 
-class FromBytes(nn.Module):
-    """A network with `to_pixels` in front."""
+def fold(network: LineNetwork) -> LineNetwork:
+    """Return the network without its batch normalisations; it computes the same."""
+    folded: list[nn.Module] = []
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            before = folded.pop()
+            assert isinstance(before, nn.Conv2d)
+            layer = fuse_conv_bn_eval(before, layer)
+        folded.append(layer)
+    result = LineNetwork()
+    for name in list(result._modules):
+        del result._modules[name]
+    for number, layer in enumerate(folded):
+        result.add_module(str(number), layer)
+    return result.eval()
 
-    def __init__(self, network: nn.Module, mean: float, std: float):
-        super().__init__()
-        self.network, self.mean, self.std = network, mean, std
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits, (N, 10), of (N, 28, 28) uint8."""
-        return self.network((images.unsqueeze(1).float() / 255 - self.mean) / self.std)
-
-
-def to_onnx(trained: Trained) -> bytes:
+def to_onnx(network: LineNetwork) -> bytes:
     """Return the network in ONNX form, one file with everything in it."""
-    recipe = trained.recipe
-    network = copy.deepcopy(trained.network).cpu()  # the caller's stays as and where it is
-    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    folded = fold(network.eval()).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision's operators are missing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
-            FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
-            (torch.zeros(2, 28, 28, dtype=torch.uint8),),
+            folded,
+            (torch.zeros(2, 1, 32, 64),),
             dynamo=True,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            input_names=["strips"],
+            output_names=["log_probabilities"],
+            dynamic_shapes=(
+                {0: torch.export.Dim("batch", min=1), 3: 2 * torch.export.Dim("steps", min=8)},
+            ),
             external_data=False,
             verbose=False,
         )
@@ -60,41 +62,25 @@ def to_onnx(trained: Trained) -> bytes:
     return program.model_proto.SerializeToString()
 
 
-def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
-    """Write the network to `path`; nothing is written unless it reads `images` as before.
-
-    It is the network alone: what the recipe's `unsure_margin` adds stays behind.
+def export_onnx(network: LineNetwork, path: Path, strips: list[np.ndarray]) -> None:
+    """Write the network to `path`; nothing is written unless it reads `strips` as before.
 
     Args:
-        images: (N, 28, 28) uint8.
+        strips: (32, L) float32 each.
 
     Raises:
-        ModelError: ONNX Runtime gives another label for one of the images.
+        ModelError: ONNX Runtime gives other probabilities.
         RunError: the file can't be written.
     """
-    content = to_onnx(trained)
-    theirs = OnnxClassifier(open_session(content)).predict(images).argmax(axis=1)
-    pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
-    device = next(trained.network.parameters()).device
-    ours = predict(trained.network, pixels.to(device)).argmax(dim=1).cpu().numpy()
-    different = int((theirs != ours).sum())
-    if different:
-        raise ModelError(
-            f"{path}: the exported network gives other labels for {different} of {len(images)} "
-            f"images; nothing was written; try other versions of torch and onnxruntime"
-        )
+    content = to_onnx(network)
+    recognizer = Recognizer(open_session(content))
+    for strip in strips:
+        with torch.no_grad():
+            ours = network.eval()(torch.from_numpy(strip)[None, None])[0].exp().numpy()
+        away = float(np.abs(ours - recognizer.read(strip)).max())
+        if away > TOLERANCE:
+            raise ModelError(
+                f"{path}: the exported network's probabilities are off by {away:.2g}; nothing was "
+                f"written; try other versions of torch and onnxruntime"
+            )
     write_atomically(path, content)
-
-
-def write_calibration(trained: Trained, holdout: Examples, config: Path) -> Calibration:
-    """Calibrate on the hold-out and add what is found to a config.json, made if there is none.
-
-    Raises:
-        RunError: the file can't be written.
-    """
-    found = calibrate(trained, holdout)
-    settings = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
-    settings |= {"temperature": found.temperature, "threshold": found.threshold}
-    settings["calibration"] = asdict(found)
-    write_atomically(config, json.dumps(settings, indent=1) + "\n")
-    return found

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mnist_classification.reader import ink
-from mnist_classification.reader.reader import prepare
+from mnist_classification.reader.lines import prepare
 
 
 def ring(height=100, width=100, radius=25, pen=3):
@@ -41,7 +41,7 @@ def agreement(found, shape):
 )
 def test_ink_is_found_whatever_its_colour(colour, paper):
     shape = ring()
-    assert agreement(ink.find_ink(paint(shape, colour, paper)).ink, shape) > 0.9
+    assert agreement(prepare(paint(shape, colour, paper)).ink, shape) > 0.9
 
 
 @pytest.mark.parametrize("polarity", [1, -1])
@@ -50,7 +50,7 @@ def test_uneven_light_is_taken_out(polarity):
     page = paint(shape, (60, 60, 60), (230, 230, 230)).astype(float)
     light = np.linspace(0.35, 1, 200)[None, :, None]
     page = page * light if polarity == 1 else 255 - (255 - page) * light
-    found = ink.find_ink(page.astype(np.uint8))
+    found = prepare(page.astype(np.uint8))
     assert agreement(found.ink, shape) > 0.85
     assert not found.ink[:, :30].any()
 
@@ -59,8 +59,8 @@ def test_grain_is_not_ink():
     rng = np.random.default_rng(0)
     shape = ring(300, 300, 80, 5)
     page = paint(shape, (120, 120, 120), (200, 200, 200)) + rng.normal(0, 8, (300, 300, 1))
-    found = ink.find_ink(np.clip(page, 0, 255).astype(np.uint8))
-    assert agreement(found.clean, shape) > 0.85
+    found = prepare(np.clip(page, 0, 255).astype(np.uint8))
+    assert agreement(found.ink, shape) > 0.85
 
 
 def test_rules_go_and_the_strokes_that_cross_them_stay():
@@ -106,84 +106,6 @@ def test_a_desk_beside_the_page_goes():
     np.testing.assert_array_equal(ink.drop_edges(shape | desk), shape)
 
 
-def test_specks_go():
-    shape = ring()
-    dirty = shape.copy()
-    dirty[5:8, 5:8] = dirty[90, 90] = True
-    np.testing.assert_array_equal(ink.drop_specks(dirty), shape)
-
-
-def test_strokes_of_one_digit_are_joined_and_neighbours_are_not():
-    five = np.zeros((60, 100), bool)
-    five[10:13, 13:30] = True  # the flag, not touching
-    five[15:50, 10:13] = five[30:33, 10:28] = five[47:50, 10:28] = five[30:50, 26:29] = True
-    five[10:50, 60:63] = True  # a 1 beside it
-    shapes = ink.join_strokes(five)
-    assert len(np.unique(shapes)) == 3
-    assert shapes[11, 20] == shapes[40, 11] != shapes[40, 61]
-
-
-def test_a_dashed_stroke_is_one_shape():
-    dashed = np.zeros((60, 30), bool)
-    for top in range(5, 55, 10):
-        dashed[top : top + 7, 12:16] = True
-    assert len(np.unique(ink.join_strokes(dashed))) == 2
-
-
-def test_blobs_are_no_digits_and_rings_are():
-    y, x = np.mgrid[:60, :60]
-    disc = (np.hypot(x - 30, y - 30) < 20).astype(np.int32)
-    assert not ink.drop_misfits(disc).any()
-    assert ink.drop_misfits(ring(60, 60, 20, 3).astype(np.int32)).any()
-
-
-def test_digits_are_numbered_as_read():
-    shapes = np.zeros((100, 100), np.int32)
-    places = [(12, 70), (10, 40), (8, 10), (60, 50), (55, 20)]  # two lines, from the right
-    for number, (top, left) in enumerate(places, start=1):
-        shapes[top : top + 30, left : left + 10] = number
-    ordered = ink.order_shapes(shapes)
-    assert [ordered[top, left] for top, left in places] == [3, 2, 1, 5, 4]
-
-
-def test_every_way_of_cutting_is_the_whole_shape():
-    two = np.zeros((40, 70), bool)
-    two[:, :35] |= ring(40, 35, 15, 2)
-    two[:, 35:] |= ring(40, 35, 15, 2)
-    two[19:21, 30:40] = True  # they touch
-    ways = ink.ways_to_cut(two)
-    assert len(ways) > 1
-    for way in ways:
-        np.testing.assert_array_equal(sum(part.astype(int) for part in way), two)
-    left, right = ways[1]
-    assert abs(left.sum() - right.sum()) < 0.1 * two.sum()
-    assert ink.ways_to_cut(ring()) == [[pytest.approx(ring())]]
-
-
-def test_a_cut_goes_around_what_leans_over():
-    # Two bars that lean, so that no straight line down passes between them.
-    two = np.zeros((40, 60), bool)
-    for row in range(40):
-        two[row, 20 - row // 2 : 30 - row // 2] = two[row, 45 - row // 2 : 55 - row // 2] = True
-    two[0, 20:55] = True  # they touch
-    left, right = ink.ways_to_cut(two)[1]
-    assert left[1:].sum() == right[1:].sum() == 39 * 10
-    assert ndimage.label(left)[1] == ndimage.label(right)[1] == 1
-
-
-def test_a_seam_is_the_cheapest_and_has_no_jumps():
-    rng = np.random.default_rng(0)
-    cost = rng.random((6, 5))
-    seam = ink.find_seam(cost)
-    paths = [p for p in itertools.product(range(5), repeat=6) if np.abs(np.diff(p)).max() <= 1]
-
-    def price(path):
-        return cost[range(6), path].sum() + ink.SLANT * np.abs(np.diff(path)).sum()
-
-    assert price(seam) == pytest.approx(min(map(price, paths)))
-    assert np.abs(np.diff(seam)).max() <= 1
-
-
 @pytest.mark.parametrize("size", [30, 120, 700])
 @pytest.mark.parametrize("pen", [0.02, 0.06, 0.12])
 def test_strokes_come_out_as_wide_as_mnists(size, pen):
@@ -215,46 +137,3 @@ def test_images_are_as_mnist_makes_them(points, pen):
     for place, middle in zip((rows, columns), ndimage.center_of_mass(image), strict=True):
         at_the_edge = place.min() == 0 or place.max() == 27  # can't go further
         assert abs(middle - 13.5) < 0.6 or at_the_edge
-
-
-def test_mnists_own_images_pass_almost_unchanged(mnist):
-    images = mnist.test.images[:100]
-    differences = []
-    for image in images:
-        (shape,) = prepare(image).shapes[:1] or [None]
-        assert shape is not None
-        differences.append(np.abs(shape[0][0][1].astype(int) - image).mean())
-    assert np.median(differences) < 20  # of 255; a step of one pixel is about as much
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        np.full((50, 50, 3), 255),
-        np.zeros((50, 50, 3)),
-        np.full((50, 50, 3), 128),
-        np.full((1, 1, 3), 7),
-        np.full((1, 200, 3), 200),
-        np.random.default_rng(0).integers(0, 256, (64, 64, 3)),
-        np.random.default_rng(0).normal(128, 20, (200, 200, 1)).clip(0, 255).repeat(3, axis=2),
-        np.linspace(0, 255, 100)[:, None, None].repeat(80, axis=1).repeat(3, axis=2),
-        np.where(np.hypot(*np.mgrid[-40:40, -40:40]) < 4, 0, 255)[:, :, None].repeat(3, axis=2),
-        np.eye(2)[:, :, None].repeat(3, axis=2) * 255,
-    ],
-    ids=["white", "black", "grey", "1×1", "strip", "noise", "grain", "gradient", "dot", "2×2"],
-)
-def test_where_nothing_is_written_nothing_is_found(pixels):
-    assert prepare(pixels.astype(np.uint8)).shapes == []
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.integers(0, 3))
-def test_any_pixels_are_survived(seed, height, width, blur):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
-    pixels = ndimage.gaussian_filter(pixels, (blur, blur, 0)).astype(np.uint8)
-    for shape in prepare(pixels).shapes:
-        for way in shape:
-            for (left, top, right, bottom), image in way:
-                assert 0 <= left < right <= width
-                assert 0 <= top < bottom <= height
-                assert image.shape == (28, 28)

@@ -1,0 +1,85 @@
+"""Write a trained network as one ONNX file, and check that it reads as before.
+
+    export_onnx(load_model("runs/decay-seed0"), Path("model.onnx"))
+
+The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logits: scaling and
+normalisation are inside, so that who uses it has nothing to get wrong.
+"""
+
+import copy
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from .errors import ModelError
+from .files import write_atomically
+from .model import to_pixels
+from .trained import Trained, predict
+
+
+class FromBytes(nn.Module):
+    """A network with `to_pixels` in front."""
+
+    def __init__(self, network: nn.Module, mean: float, std: float):
+        super().__init__()
+        self.network, self.mean, self.std = network, mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (N, 10), of (N, 28, 28) uint8."""
+        return self.network((images.unsqueeze(1).float() / 255 - self.mean) / self.std)
+
+
+def to_onnx(trained: Trained) -> bytes:
+    """Return the network in ONNX form, one file with everything in it."""
+    recipe = trained.recipe
+    network = copy.deepcopy(trained.network).cpu()  # the caller's stays as and where it is
+    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # torchvision's operators are missing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
+            (torch.zeros(2, 28, 28, dtype=torch.uint8),),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto.SerializeToString()
+
+
+def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
+    """Write the network to `path`; nothing is written unless it reads `images` as before.
+
+    It is the network alone: what the recipe's `unsure_margin` adds stays behind.
+
+    Args:
+        images: (N, 28, 28) uint8.
+
+    Raises:
+        ModelError: ONNX Runtime gives another label for one of the images.
+        RunError: the file can't be written.
+    """
+    content = to_onnx(trained)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    theirs = np.concatenate(
+        [session.run(None, {"images": batch})[0] for batch in np.array_split(images, 20)]
+    ).argmax(axis=1)
+    pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
+    device = next(trained.network.parameters()).device
+    ours = predict(trained.network, pixels.to(device)).argmax(dim=1).cpu().numpy()
+    different = int((theirs != ours).sum())
+    if different:
+        raise ModelError(
+            f"{path}: the exported network gives other labels for {different} of {len(images)} "
+            f"images; nothing was written; try other versions of torch and onnxruntime"
+        )
+    write_atomically(path, content)

@@ -1,0 +1,137 @@
+"""What the network saw step by step → a number, how probable it is, and where its digits are.
+
+    decoded = decode([recognizer.read(strip.image)])
+    decoded.text, decoded.probability         # "2047", 0.98
+    decoded.probabilities                     # (4, 10), of each digit were it another one
+
+The probability of a number is the sum over all ways in which the steps spell it (connectionist
+temporal classification, Graves et al. 2006). Several views of one line vote with theirs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BLANK = 10
+TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a line says.
+
+    Attributes:
+        text: the digits.
+        probability: of the whole text, the mean over the views.
+        probabilities: (N, 10) float32, for each digit, were the others as they are.
+        spans: (N, 2) first step of each digit and the one after its last, in the first view.
+    """
+
+    text: str
+    probability: float
+    probabilities: np.ndarray
+    spans: np.ndarray
+
+
+def decode(views: list[np.ndarray]) -> Decoded:
+    """Return the text that is the most probable over all views of a line.
+
+    Args:
+        views: (steps, 11) probabilities each.
+    """
+    candidates = sorted({best_path(view) for view in views})
+    scores = score_texts(views, candidates)
+    text = candidates[int(scores.argmax())]
+    for _ in range(len(text)):  # a digit more or less probable than the best path makes it
+        changed = [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
+        scores = score_texts(views, changed)
+        better = changed[int(scores.argmax())]
+        if better == text:
+            break
+        text = better
+    if not text:
+        return Decoded(
+            "", float(scores.max()), np.zeros((0, 10), np.float32), np.zeros((0, 2), int)
+        )
+    table = scores.reshape(len(text), 10)
+    probability = float(table[0, int(text[0])])
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), TINY)
+    return Decoded(text, probability, share.astype(np.float32), align(views[0], text))
+
+
+def best_path(view: np.ndarray) -> str:
+    """Return what the most probable class of each step spells."""
+    best = view.argmax(axis=1)
+    new = np.concatenate([[True], best[1:] != best[:-1]])
+    return "".join(map(str, best[new & (best != BLANK)]))
+
+
+def score_texts(views: list[np.ndarray], texts: list[str]) -> np.ndarray:
+    """Return the mean over the views of each text's probability: (N,) float64."""
+    return np.mean([text_probabilities(view, texts) for view in views], axis=0)
+
+
+def text_probabilities(view: np.ndarray, texts: list[str]) -> np.ndarray:
+    """Return the probability of each text, (N,) float64: all ways of spelling it, summed.
+
+    Args:
+        view: (steps, 11) probabilities.
+    """
+    states, skips, lengths = _states(texts)
+    emitted = view[:, states].astype(np.float64)  # (steps, N, S)
+    reached = np.zeros(states.shape)
+    reached[:, 0] = emitted[0, :, 0]
+    reached[:, 1:2] = emitted[0, :, 1:2] * (lengths[:, None] > 0)
+    logs = np.zeros(len(texts))
+    for step in emitted[1:]:
+        came = reached.copy()
+        came[:, 1:] += reached[:, :-1]
+        came[:, 2:] += reached[:, :-2] * skips[:, 2:]
+        reached = came * step
+        total = reached.sum(axis=1) + TINY
+        reached /= total[:, None]
+        logs += np.log(total)
+    row, last = np.arange(len(texts)), 2 * lengths
+    ends = reached[row, last] + np.where(lengths > 0, reached[row, np.maximum(last - 1, 0)], 0)
+    return np.exp(logs) * ends
+
+
+def _states(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes to go through, blanks between digits: (N, S); where one may skip one."""
+    lengths = np.array([len(text) for text in texts])
+    states = np.full((len(texts), 2 * int(lengths.max(initial=0)) + 1), BLANK)
+    for row, text in zip(states, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = [int(digit) for digit in text]
+    skips = np.zeros(states.shape)
+    skips[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
+    return states, skips, lengths
+
+
+def align(view: np.ndarray, text: str) -> np.ndarray:
+    """Return each digit's first step and the one after its last: (N, 2) int.
+
+    The single most probable way of spelling the text (Viterbi).
+    """
+    states, skips, _ = _states([text])
+    emitted = np.log(view[:, states[0]].astype(np.float64) + TINY)
+    count = states.shape[1]
+    can_skip = np.where(skips[0] > 0, 0.0, -np.inf)
+    best = np.full(count, -np.inf)
+    best[:2] = emitted[0, :2]
+    came = np.zeros((len(view), count), int)
+    for number, step in enumerate(emitted[1:], start=1):
+        ways = np.full((3, count), -np.inf)
+        ways[0], ways[1, 1:], ways[2, 2:] = best, best[:-1], best[:-2]
+        ways[2] += can_skip
+        came[number] = ways.argmax(axis=0)
+        best = ways.max(axis=0) + step
+    state = count - 1 if best[-1] > best[-2] else count - 2
+    path = np.zeros(len(view), int)
+    for number in range(len(view) - 1, -1, -1):
+        path[number] = state
+        state -= came[number, state]
+    spans = np.zeros((len(text), 2), int)
+    for digit in range(len(text)):
+        own = np.flatnonzero(path == 2 * digit + 1)
+        spans[digit] = (own[0], own[-1] + 1) if len(own) else (0, 0)
+    return spans

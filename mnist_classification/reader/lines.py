@@ -1,0 +1,145 @@
+"""Any picture → the lines that may be on it, as regions that the network can be shown.
+
+    page = prepare(pixels)                                     # (H, W, 3) uint8
+    for lines in propose(page):                                # one guess, a list of regions
+        strips = [cut_strip(page.darkness, region) for region in lines]
+
+There are few guesses: the picture is one line; or there are lines where ink is. Which of them is
+right the network says by how sure it is of what it reads. So the ink only has to be found roughly:
+rules, frames and patterns are left for the network, which has seen them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from . import ink as stages
+from .strips import Region
+
+WIDEST, NARROWEST = 16.0, 0.25  # width to height of a picture that may be a line as it is
+LOW = 0.25  # height of a line to the picture's; less can't be read in the whole picture
+MARGIN = 0.12  # of a line's height, kept around it
+SMALLEST, SPECK = 0.3, 0.08  # of the tallest mark: a digit of another line; a point, not dirt
+LEVELLED = 0.85  # of its height that a sloping row must have when it is level, to be turned
+MAX_LINES = 60
+MAX_MARKS = 2000  # on a page; more is texture
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture made ready.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        darkness: (H, W) float32, rises from paper to ink.
+        flat: (H, W) float32, the same with the light taken out.
+        ink: (H, W) bool, what stands out.
+    """
+
+    pixels: np.ndarray
+    darkness: np.ndarray
+    flat: np.ndarray
+    ink: np.ndarray
+
+
+def prepare(pixels: np.ndarray) -> Page:
+    """Find which colour the ink is, take the light out, and tell ink from paper."""
+    darkness = stages.project_colours(pixels)
+    flat = stages.flatten_light(darkness, pixels)
+    strength = stages.scale_contrast(flat)
+    marks = stages.separate_ink(strength)
+    marks = stages.drop_edges(stages.remove_rules(stages.drop_frame(marks), strength))
+    return Page(pixels, darkness, flat, marks)
+
+
+def propose(page: Page) -> list[list[Region]]:
+    """Return guesses at the lines, each a list of regions from the top, the likeliest first."""
+    height, width = page.ink.shape
+    rows = find_rows(page.ink)
+    tallest = max((row.bottom - row.top for row in rows), default=float(height)) / height
+    guesses = []
+    if NARROWEST <= width / height <= WIDEST and tallest >= LOW:
+        guesses.append([Region(0, 0, width, height)])
+    if rows:
+        guesses.append([_with_margin(row) for row in rows])
+    if len(rows) > 1:
+        left, top = min(row.left for row in rows), min(row.top for row in rows)
+        right, bottom = max(row.right for row in rows), max(row.bottom for row in rows)
+        guesses.append([_with_margin(Region(left, top, right, bottom))])
+    return guesses
+
+
+def find_rows(ink: np.ndarray) -> list[Region]:
+    """Return where marks stand side by side, from the top; (H, W) bool."""
+    labels, count = ndimage.label(ink, stages.EIGHT)
+    if not 0 < count <= MAX_MARKS:
+        return []
+    boxes = np.array(
+        [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)], float
+    )
+    high = boxes[:, 3] - boxes[:, 1]
+    large = (high >= SMALLEST * high.max()) & (high >= stages.MIN_HEIGHT)
+    rows = _group(boxes[large])
+    for box in boxes[~large]:  # points, dashes, parts of digits: with the row that they are in
+        if max(box[2] - box[0], box[3] - box[1]) >= SPECK * high.max():
+            _attach(box, rows)
+    rows.sort(key=lambda row: _around(row)[1] + _around(row)[3])
+    return [_fit(np.array(row)) for row in rows[:MAX_LINES]]
+
+
+def _group(boxes: np.ndarray) -> list[list[np.ndarray]]:
+    """Put boxes, (N, 4), into rows: those that stand beside one another, not below."""
+    rows: list[list[np.ndarray]] = []
+    for box in boxes[np.argsort(boxes[:, 1] + boxes[:, 3])]:
+        middle = (box[1] + box[3]) / 2
+        for row in rows:
+            _, top, _, bottom = _around(row)
+            if top < middle < bottom or box[1] < (top + bottom) / 2 < box[3]:
+                row.append(box)
+                break
+        else:
+            rows.append([box])
+    return rows
+
+
+def _attach(box: np.ndarray, rows: list[list[np.ndarray]]) -> None:
+    for row in rows:
+        left, top, right, bottom = _around(row)
+        near = box[0] < right + (bottom - top) and box[2] > left - (bottom - top)
+        if near and box[1] < bottom and box[3] > top:
+            row.append(box)
+
+
+def _around(row: list[np.ndarray]) -> np.ndarray:
+    """Return the (4,) box around a row's boxes."""
+    boxes = np.array(row)
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def _fit(boxes: np.ndarray) -> Region:
+    """Return the region around a row's boxes, (N, 4), level or as the row slopes."""
+    left, top, right, bottom = _around(list(boxes))
+    high = boxes[:, 3] - boxes[:, 1]
+    tall = boxes[high >= 0.5 * high.max()]
+    if len(tall) < 3:
+        return Region(left, top, right, bottom)
+    x = (tall[:, 0] + tall[:, 2]) / 2
+    slope = float(np.polyfit(x, (tall[:, 1] + tall[:, 3]) / 2, 1)[0])
+    moved = slope * ((boxes[:, 0] + boxes[:, 2]) / 2 - (left + right) / 2)
+    level_top, level_bottom = (boxes[:, 1] - moved).min(), (boxes[:, 3] - moved).max()
+    if level_bottom - level_top > LEVELLED * (bottom - top):
+        return Region(left, top, right, bottom)
+    return Region(left, level_top, right, level_bottom, slope)
+
+
+def _with_margin(region: Region) -> Region:
+    """Return a region with paper around it, beyond the page if need be."""
+    room = MARGIN * (region.bottom - region.top) + 1
+    return Region(
+        region.left - 2 * room,
+        region.top - room,
+        region.right + 2 * room,
+        region.bottom + room,
+        region.slope,
+    )

@@ -1,0 +1,247 @@
+"""What the reader's network learns from, and that its training is what it says."""
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_classification.errors import ModelError, RunError
+from mnist_classification.reader.recognizer import load_recognizer
+from mnist_classification.reader.strips import STEP
+from mnist_classification.reader_training import calibration
+from mnist_classification.reader_training.calibration import (
+    apply_logistic,
+    calibration_error,
+    choose_threshold,
+    fit_logistic,
+)
+from mnist_classification.reader_training.export import export_onnx, fold
+from mnist_classification.reader_training.glyphs import (
+    POINT,
+    SHAPE,
+    WAYS,
+    Glyphs,
+    distance_to_strokes,
+    make_glyphs,
+    thin,
+)
+from mnist_classification.reader_training.lines import ROW_LENGTH, LineSource
+from mnist_classification.reader_training.network import (
+    BLANK,
+    LineNetwork,
+    count_multiplications,
+)
+from mnist_classification.reader_training.shipping import train_and_export
+from mnist_classification.reader_training.training import Settings, ctc_loss, step_once, train
+from mnist_classification.reader_training.writing import draw_lines, write_line
+from mnist_classification.run import RunDirectory
+
+NUM_SCANNED = 1000
+
+
+@pytest.fixture(scope="module")
+def glyphs(mnist) -> Glyphs:
+    return make_glyphs(mnist.train[:NUM_SCANNED], seed=0, drawn=200, marks=100, shapes=20)
+
+
+@pytest.fixture(scope="module")
+def source(glyphs) -> LineSource:
+    return LineSource(glyphs, num_rows=2)
+
+
+def test_thinning_leaves_lines_one_pixel_wide_and_in_one_piece():
+    y, x = np.mgrid[:40, :40]
+    ring = np.abs(np.hypot(x - 20, y - 20) - 12) < 3
+    (path,) = thin(ring[None])
+    assert path.sum() < 0.25 * ring.sum()
+    assert not (path & ~ring).any()
+    blocks = path[:-1, :-1] & path[1:, :-1] & path[:-1, 1:] & path[1:, 1:]
+    assert not blocks.any()
+    angles = np.arctan2(y[path] - 20, x[path] - 20)
+    assert np.diff(np.sort(angles)).max() < 0.3  # all the way round
+
+
+def test_strokes_are_at_distance_nought_from_themselves():
+    away = distance_to_strokes([[(0.0, 0.0), (0.0, 1.0)], [(0.0, 1.0), (0.5, 1.0)]])
+    assert away.shape == (56, 56)
+    assert away.min() < 0.4
+    assert away[0, 55] > 5
+
+
+def test_glyphs_are_mnists_and_our_own(mnist, glyphs):
+    np.testing.assert_array_equal(glyphs.grey[:NUM_SCANNED], mnist.train.images[:NUM_SCANNED])
+    np.testing.assert_array_equal(glyphs.kind[:NUM_SCANNED], mnist.train.labels[:NUM_SCANNED])
+    assert set(WAYS) | set(range(POINT, SHAPE + 1)) <= set(glyphs.kind[NUM_SCANNED:].tolist())
+    left, top, right, bottom = glyphs.box.T
+    assert (left < right).all()
+    assert (top < bottom).all()
+
+
+def test_one_hand_writes_a_line(source):
+    rng = np.random.default_rng(0)
+    spreads = []
+    for _ in range(40):
+        picked = [g for g in source.hands.pick(rng, list(range(10))) if g < NUM_SCANNED]
+        if picked and picked[0] % 2 == 1:
+            spreads.append(np.ptp(picked))
+    assert np.median(spreads) < NUM_SCANNED / 3  # of all places: neighbours are one writer's
+
+
+def test_lines_are_drawn_where_they_are_written(source, glyphs):
+    rng = np.random.default_rng(1)
+    lines = [write_line(source.hands, rng, count) for count in (1, 3, 5)]
+    for line, ink in zip(lines, draw_lines(glyphs, lines, rng), strict=True):
+        assert ink.shape == (32, line.width)
+        assert ink.max() > 0.2
+        for (x, _), (half, _) in zip(line.place, line.half, strict=True):
+            inside = ink[:, max(0, round(x - half)) : max(1, round(x + half) + 1)]
+            assert inside.size == 0 or inside.max() > 0.1
+
+
+def test_batches_follow_their_seed_and_fit_into_their_rows(source):
+    first, again, other = (source.draw(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.rows, again.rows)
+    assert first.digits == again.digits
+    assert not np.array_equal(first.rows, other.rows)
+    assert first.rows.shape == (2, 32, ROW_LENGTH)
+    assert np.isfinite(first.rows).all()
+    ends = (first.start + first.steps) * STEP
+    assert (ends <= ROW_LENGTH).all()
+    for row in range(2):
+        own = first.row == row
+        assert (first.start[own][1:] >= (first.start + first.steps)[own][:-1]).all()
+
+
+def test_some_lines_have_nothing_on_them(source):
+    counts = [len(d) for seed in range(12) for d in source.draw(np.random.default_rng(seed)).digits]
+    assert 0.02 < counts.count(0) / len(counts) < 0.25
+    assert set(range(1, 7)) <= set(counts)
+
+
+def test_the_network_reads_a_step_per_two_pixels():
+    found = LineNetwork()(torch.zeros(2, 1, 32, 50))
+    assert found.shape == (2, 25, 11)
+    assert torch.allclose(found.exp().sum(dim=2), torch.ones(2, 25))
+
+
+def test_multiplications_are_counted_as_the_layers_make_them():
+    one = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1))
+    assert count_multiplications(one, 10) == 4 * 9 * 32 * 10
+
+
+def test_folding_changes_nothing_but_the_layers():
+    torch.manual_seed(0)
+    network = LineNetwork()
+    network(torch.randn(4, 1, 32, 64))  # gives the normalisations something to do
+    network.eval()
+    folded = fold(network)
+    kinds = {type(layer).__name__ for layer in folded}
+    assert kinds == {"Conv2d", "ReLU", "MaxPool2d"}
+    strips = torch.randn(2, 1, 32, 80)
+    torch.testing.assert_close(folded(strips), network(strips), atol=1e-4, rtol=1e-4)
+
+
+def test_the_loss_takes_each_strips_own_steps(source):
+    batch = source.draw(np.random.default_rng(5))
+    found = torch.full((2, ROW_LENGTH // STEP, 11), -20.0)
+    found[:, :, BLANK] = 0.0
+    for number, digits in enumerate(batch.digits):
+        row, step = batch.row[number], batch.start[number] + 1
+        for digit in digits:
+            found[row, step, digit], found[row, step, BLANK] = 0.0, -20.0
+            step += 2
+        assert step <= batch.start[number] + batch.steps[number] + 1
+    assert float(ctc_loss(found, batch)) < 1e-3 * len(batch.digits)
+
+
+def test_training_lowers_the_loss(source):
+    torch.manual_seed(0)
+    network, settings = LineNetwork(), Settings(precision="float32")
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    batch = source.draw(np.random.default_rng(0))
+    losses = [step_once(network, optimizer, batch, settings) for _ in range(12)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
+    settings = Settings(num_steps=4, checkpoint_steps=2, warmup_steps=2, precision="float32")
+    whole, _ = train(settings, source)
+
+    class Interrupted(RunDirectory):
+        def save(self, *arguments):
+            super().save(*arguments)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Interrupted(tmp_path, settings.identity()) as run:
+        train(settings, source, run)
+    with RunDirectory(tmp_path, settings.identity(), resume=True) as run:
+        resumed, history = train(settings, source, run)
+    assert [record["step"] for record in history] == [2, 4]
+    for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_nothing_is_written_that_reads_otherwise(tmp_path, monkeypatch):
+    network = LineNetwork().eval()
+    strips = [np.zeros((32, 40), np.float32)]
+    export_onnx(network, tmp_path / "model.onnx", strips)
+    assert load_recognizer(tmp_path).read(strips[0]).shape == (20, 11)
+    other = LineNetwork().eval()
+    torch.nn.init.normal_(other[-1].bias, std=10)
+    monkeypatch.setattr(
+        "mnist_classification.reader_training.export.to_onnx",
+        lambda _: (tmp_path / "model.onnx").read_bytes(),
+    )
+    with pytest.raises(ModelError, match=r"off by.*nothing was written.*try"):
+        export_onnx(other, tmp_path / "other.onnx", strips)
+    assert not (tmp_path / "other.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Probabilities that are too sure of themselves, and whether they were right."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(2, 2, 20_000)
+    right = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits + 0.3)))
+    return 1 / (1 + np.exp(-logits)), right
+
+
+def test_calibration_finds_the_slope_and_the_offset(judged):
+    slope, offset = fit_logistic(*judged)
+    assert slope == pytest.approx(0.5, abs=0.05)
+    assert offset == pytest.approx(0.3, abs=0.1)
+    after = apply_logistic(judged[0], slope, offset)
+    assert calibration_error(after, judged[1]) < 0.02 < calibration_error(*judged)
+
+
+def test_the_threshold_is_the_lowest_that_keeps_the_promise():
+    probabilities = np.linspace(0, 1, 1001)
+    right = probabilities > 0.4
+    threshold = choose_threshold(probabilities, right)
+    sure = probabilities >= threshold
+    assert right[sure].mean() >= 0.99
+    assert right[probabilities >= threshold - 0.01].mean() < 0.99
+    with pytest.raises(ModelError):
+        choose_threshold(np.full(100, 0.9), np.zeros(100, bool))
+
+
+def test_what_is_as_probable_reaches_a_threshold_together():
+    """Six of ten are right at 0.9: the first six alone would make a threshold of it."""
+    probabilities = np.array([0.99] * 200 + [0.9] * 10)
+    right = np.array([True] * 206 + [False] * 4)
+    assert choose_threshold(probabilities, right) == 0.99
+
+
+def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
+    probabilities = np.linspace(0.5, 1, 1000)
+    right = np.tile([True], 1000)
+    lines = [(probabilities, right), (probabilities, np.arange(1000) < 500)]
+    read = iter(lines)
+    monkeypatch.setattr(calibration, "read_lines", lambda *_: next(read))
+    good, bad = calibration.calibrate(None, None), calibration.calibrate(None, None)
+    assert (good.slope, good.offset, good.threshold) == (bad.slope, bad.offset, bad.threshold)
+    assert (good.right_if_sure, bad.right_if_sure) == (1.0, 0.0)
+
+
+def test_a_hold_out_too_small_to_calibrate_on_is_refused(tmp_path):
+    with pytest.raises(RunError, match="at least 1000"):
+        train_and_export(tmp_path, steps=1, holdout=10)

@@ -1,0 +1,39 @@
+"""`mnist export` as a user runs it."""
+
+import copy
+
+import numpy as np
+import onnxruntime
+import torch
+from conftest import assert_one_line_error, run_command
+from PIL import Image
+
+from mnist_classification.export import to_onnx
+from mnist_classification.options import SHIPPED_MODEL
+from mnist_classification.trained import load_model
+
+
+def test_export_checks_itself_and_gives_the_models_labels(mnist, small_dir, tmp_path):
+    file = tmp_path / "model.onnx"
+    result = run_command("export", SHIPPED_MODEL, "--onnx", file, "--data-dir", small_dir)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "same labels on 500 test images" in result.stdout
+    ours = load_model(SHIPPED_MODEL).predict(mnist.test.images[:300], "float32")
+    session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"images": mnist.test.images[:300]})
+    theirs = torch.as_tensor(logits).softmax(dim=1).numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    picture = tmp_path / "seven.png"
+    Image.fromarray(255 - np.pad(mnist.test.images[0], 10)).resize((192, 192)).save(picture)
+    refused = run_command("predict", picture, "--model", file)
+    assert_one_line_error(refused, "expected one that reads lines", "try")
+
+
+def test_export_leaves_the_network_as_it_is():
+    trained = load_model(SHIPPED_MODEL)
+    strides = [parameter.stride() for parameter in trained.network.parameters()]
+    weights = copy.deepcopy(trained.network.state_dict())
+    to_onnx(trained)
+    assert [parameter.stride() for parameter in trained.network.parameters()] == strides
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, weights[name])
