@@ -56,7 +56,8 @@ def join(device: torch.device) -> Iterator[None]:
             f"process {rank()} of 0 to {world_size() - 1}: another process of the run ended; "
             f"start all again with --resume"
         ) from None
-    dist.destroy_process_group()  # not after an error: it would wait for those that are gone
+    finally:
+        dist.destroy_process_group()
 
 
 def _take_gpu(number: int) -> None:
@@ -112,7 +113,7 @@ def share(total: int) -> Part:
     """Return this process's part of so many images; each image is in one process's."""
     number, size = rank(), world_size()
     first, last = total * number // size, total * (number + 1) // size
-    return Part(slice(first, last), total, size * (last - first) / total)
+    return Part(slice(first, last), total, size * (last - first) / max(1, total))
 
 
 def share_gradients(network: nn.Module) -> nn.Module:
@@ -143,9 +144,7 @@ def gather(mine: Tensor) -> Tensor:
     return mine
 
 
-def predict_together(
-    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray
-) -> np.ndarray:
+def predict_together(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
     """Return the probabilities of all images, (N, 10) float32, each predicted by one process."""
     part = share(len(images)).images
     probabilities = np.zeros((len(images), 10), dtype=np.float32)
@@ -215,7 +214,7 @@ class _Gather(torch.autograd.Function):
         return torch.stack(parts)
 
     @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
         return gradient[rank()]
