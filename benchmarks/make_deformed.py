@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import idx_header
 
 from mnist_classification.augment import augment
 from mnist_classification.data import Examples, load_mnist
@@ -45,11 +46,6 @@ def deform(examples: Examples, batch: int, seed: int) -> np.ndarray:
 def chosen(batch: int, examples: int) -> np.ndarray:
     """Return which of the training digits a batch is made of."""
     return np.arange(batch * AT_ONCE, (batch + 1) * AT_ONCE) % examples
-
-
-def idx_header(*shape: int) -> bytes:
-    """Return the first bytes of an IDX file of unsigned bytes."""
-    return bytes([0, 0, 8, len(shape)]) + b"".join(length.to_bytes(4, "big") for length in shape)
 
 
 def make(count: int, seed: int, folder: Path) -> None:
