@@ -67,6 +67,20 @@ def save(path: Path, result: dict[str, Any]) -> None:
         sys.exit(f"error: {error}")
 
 
+def write_data(folder: Path, train: Examples, test: Examples) -> None:
+    """Write examples as the four IDX files of a data set."""
+    make_folder(folder)
+    for part, examples in (("train", train), ("t10k", test)):
+        for name, array in (("images-idx3", examples.images), ("labels-idx1", examples.labels)):
+            path = folder / f"{part}-{name}-ubyte"
+            write_atomically(path, idx_header(*array.shape) + array.tobytes())
+
+
+def idx_header(*shape: int) -> bytes:
+    """Return the first bytes of an IDX file of unsigned bytes."""
+    return bytes([0, 0, 8, len(shape)]) + b"".join(length.to_bytes(4, "big") for length in shape)
+
+
 def run_script(path: str, *arguments: str) -> str:
     """Run a benchmark's script with other flags in a process of its own; return what it prints."""
     command = [sys.executable, path, *arguments]

@@ -31,8 +31,8 @@ from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.device import keep_freed_memory
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import FRONTIER, Recipe
+from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import Run
-from mnist_classification.study.runner import Options, measure
 from mnist_classification.study.statistics import summarize
 from mnist_classification.trained import predict
 from mnist_classification.whitening import whiten

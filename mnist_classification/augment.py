@@ -15,13 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .distributed import Part
 from .recipes import Augment
 
 ELASTIC_GRID = 6  # places along each axis where the smooth warp is drawn; between them it is smooth
 
 
 def augment(
-    pixels: Tensor, settings: Augment, *, paper: float, generator: torch.Generator
+    pixels: Tensor,
+    settings: Augment,
+    *,
+    paper: float,
+    generator: torch.Generator,
+    part: Part | None = None,
 ) -> Tensor:
     """Change each image by amounts of its own: first where its ink is, then how it looks.
 
@@ -29,6 +35,8 @@ def augment(
         pixels: (N, 1, H, W) float32 on any device.
         paper: the pixel value of blank paper, which fills what comes in from outside.
         generator: on the CPU; the draws go to the device of the pixels.
+        part: which part of a batch the pixels are; None for all of one. It is drawn for the whole
+            batch, so that an image is changed alike however many processes share it.
 
     Returns:
         (N, 1, H, W), new; `pixels` itself where every setting is off.
@@ -36,15 +44,18 @@ def augment(
     if settings == Augment():
         return pixels
 
-    def draw(*shape: int) -> Tensor:
-        """Return numbers that are equally likely anywhere from 0 to 1."""
-        return torch.rand(*shape, generator=generator).to(pixels.device, non_blocking=True)
+    batch, mine = (part.total, part.images) if part else (len(pixels), slice(None))
+
+    def draw(count: int) -> Tensor:
+        """Return `count` numbers for each image, (count, N), equally likely from 0 to 1."""
+        drawn = torch.rand(count, batch, generator=generator)[:, mine]
+        return drawn.to(pixels.device, non_blocking=True)
 
     def draw_normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(pixels.device, non_blocking=True)
+        drawn = torch.randn(batch, *shape, generator=generator)[mine]
+        return drawn.to(pixels.device, non_blocking=True)
 
-    number = len(pixels)
-    mirror, turn, *moves = draw(4, number)
+    mirror, turn, *moves = draw(4)
     mirror = torch.where(mirror < settings.flip_probability, -1.0, 1.0)
     angle = (2 * turn - 1) * math.radians(settings.rotation_degrees)
     reach = settings.shift_pixels  # every whole number from -reach to +reach is as likely
@@ -53,30 +64,30 @@ def augment(
         return shift(pixels, right.long(), down.long(), reach, paper=paper)
     shape: dict[str, Tensor] = {}  # drawn only if asked for: recipes without keep their numbers
     if settings.scale_share or settings.shear:
-        wider, taller, slant = 2 * draw(3, number) - 1
+        wider, taller, slant = 2 * draw(3) - 1
         shape["wider"] = 1 + settings.scale_share * wider
         shape["taller"] = 1 + settings.scale_share * taller
         shape["slant"] = settings.shear * slant
     if settings.elastic_pixels:
-        coarse = draw_normal(number, 2, ELASTIC_GRID, ELASTIC_GRID)
+        coarse = draw_normal(2, ELASTIC_GRID, ELASTIC_GRID)
         shape["warp"] = settings.elastic_pixels * coarse
     pixels = affine(
         pixels, mirror=mirror, angle=angle, right=right, down=down, paper=paper, **shape
     )
 
     if settings.stroke_strength:
-        kind, strength = draw(2, number)
+        kind, strength = draw(2)
         pixels = change_strokes(pixels, (kind * 3).long(), strength * settings.stroke_strength)
     if settings.gap_probability:
-        chance, *line = draw(4, number)
+        chance, *line = draw(4)
         pixels = cut(pixels, chance < settings.gap_probability, *line, paper=paper)
     if settings.contrast_share:
-        fading = settings.contrast_share * draw(number, 1, 1, 1)
+        fading = settings.contrast_share * draw(1).view(-1, 1, 1, 1)
         pixels = paper + (pixels - paper) * (1 - fading)
     if settings.noise_share:
         ink = pixels.amax(dim=(1, 2, 3), keepdim=True) - paper
-        amount = settings.noise_share * ink * draw(number, 1, 1, 1)
-        pixels = pixels + amount * draw_normal(*pixels.shape)
+        amount = settings.noise_share * ink * draw(1).view(-1, 1, 1, 1)
+        pixels = pixels + amount * draw_normal(*pixels.shape[1:])
     return pixels
 
 

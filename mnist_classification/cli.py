@@ -11,12 +11,13 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
-from .errors import MnistError
+from .errors import LostProcessError, MnistError
 from .options import (
     SHIPPED_MODEL,
     DataDir,
@@ -80,7 +81,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (MnistError, CycloptsError) as error:
         if debug:
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        if _is_first() or isinstance(error, LostProcessError):
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except ModuleNotFoundError as error:
         if debug or str(error.name).startswith("mnist_classification"):
@@ -96,7 +98,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 141
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", [])
-        print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
+        if _is_first():
+            print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
         code = 143 if isinstance(stop, Terminated) else 130
     sys.exit(code)
 
@@ -141,7 +144,7 @@ def train(
     chosen = find_recipe(recipe)
     given = {k: v for k, v in vars(changes).items() if v is not None} if changes else {}
     chosen = with_changes(chosen, given)
-    if recipe == "decay":
+    if recipe == "decay" and _is_first():
         _say(
             "recipe decay: the original's last row plus a learning rate that falls to zero; "
             "--recipe sgd is the original's"
@@ -151,8 +154,9 @@ def train(
     from .alexnet import load_pretrained
     from .data import load_mnist
     from .device import environment, keep_freed_memory, pick_device, pick_precision, use_threads
+    from .distributed import join, predict_together, threads_each
     from .model import check_network
-    from .progress import TerminalProgress
+    from .progress import Silent, TerminalProgress
     from .run import RunDirectory, identify
     from .study.statistics import evaluate
     from .trained import file_checksum, model_card
@@ -160,7 +164,7 @@ def train(
 
     check_seed(seed)
     check_network(chosen.network)
-    use_threads(threads)
+    use_threads(threads if threads is not None else threads_each())
     keep_freed_memory()
     target = pick_device(device)
     precision = pick_precision(precision, target)
@@ -168,11 +172,16 @@ def train(
     data = load_mnist(data_dir, holdout=holdout, fold=fold)
     weights = load_pretrained(pretrained_weights, chosen.network)
     checksum = file_checksum(pretrained_weights)
-    identity = identify(chosen, seed, data, precision, checksum, where)
     try:
         with (
-            RunDirectory(directory, identity, resume=resume, overwrite=overwrite) as run,
-            TerminalProgress() as progress,
+            join(target),
+            RunDirectory(
+                directory,
+                identify(chosen, seed, data, precision, checksum, where),
+                resume=resume,
+                overwrite=overwrite,
+            ) as run,
+            TerminalProgress() if _is_first() else nullcontext(Silent()) as progress,
         ):
             trained = fit(
                 chosen,
@@ -187,7 +196,7 @@ def train(
             trained.pretrained_weights = checksum
             # Who sets images aside is choosing something, and must not see the test set.
             name, judged = ("hold-out", data.holdout) if data.holdout else ("test", data.test)
-            digits = trained.predict(judged.images).argmax(axis=1)
+            digits = predict_together(trained.predict, judged.images).argmax(axis=1)
             evaluation = evaluate(digits, judged.labels)
             if not data.holdout:
                 trained.test_accuracy = evaluation.accuracy
@@ -196,7 +205,8 @@ def train(
     except KeyboardInterrupt as stop:
         stop.add_note(f"continue with: {_this_command()} --resume")
         raise
-    print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")
+    if _is_first():
+        print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")
 
 
 @app.command
@@ -304,6 +314,11 @@ def info(*, data_dir: DataDir = None, json_: Json = False) -> None:
     checksums = facts.pop("sha256")
     for key, value in (facts | {f"sha256 {k}": v for k, v in checksums.items()}).items():
         print(f"{key:<30} {value}")
+
+
+def _is_first() -> bool:
+    """Tell whether this process speaks: of those that torchrun starts, the first does."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
 
 
 def _say(text: str) -> None:

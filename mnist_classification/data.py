@@ -100,19 +100,21 @@ def load_mnist(
         DataError: a file is missing or is not what its name says, or there is no such block.
     """
     directory = Path(directory or os.environ.get("MNIST_DATA_DIR") or EMBEDDED)
-    contents = {name: _read(_find(directory, name)) for name in SHA256}
-    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    paths = {name: _find(directory, name) for name in SHA256}
+    contents, sha256 = {}, {}
+    for name, path in paths.items():
+        contents[name], sha256[name] = _read(path)
     if directory == EMBEDDED and sha256 != SHA256:
-        damaged = [str(_find(directory, name)) for name in SHA256 if sha256[name] != SHA256[name]]
+        damaged = [str(paths[name]) for name in SHA256 if sha256[name] != SHA256[name]]
         raise DataError(
             f"{', '.join(damaged)}: the SHA-256 is not the original's; "
             f"the installation is damaged, install it again"
         )
     train, test = (
         _examples(
-            _find(directory, f"{part}-images-idx3-ubyte"),
+            paths[f"{part}-images-idx3-ubyte"],
             contents[f"{part}-images-idx3-ubyte"],
-            _find(directory, f"{part}-labels-idx1-ubyte"),
+            paths[f"{part}-labels-idx1-ubyte"],
             contents[f"{part}-labels-idx1-ubyte"],
         )
         for part in ("train", "t10k")
@@ -148,9 +150,16 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
     if not holdout:
         return data
     fold = blocks - 1 if fold is None else fold
-    held = np.zeros(len(data.train), dtype=bool)
-    held[fold * holdout : (fold + 1) * holdout] = True
-    return dataclasses.replace(data, train=data.train[~held], holdout=data.train[held], fold=fold)
+    first, last = fold * holdout, (fold + 1) * holdout
+    rest: np.ndarray | slice
+    if last == len(data.train):
+        rest = slice(first)  # a view: what is mapped from a file stays there
+    elif first == 0:
+        rest = slice(last, None)
+    else:
+        rest = np.delete(np.arange(len(data.train)), slice(first, last))
+    held = data.train[first:last]
+    return dataclasses.replace(data, train=data.train[rest], holdout=held, fold=fold)
 
 
 def _find(directory: Path, name: str) -> Path:
@@ -169,16 +178,29 @@ def _find(directory: Path, name: str) -> Path:
     return found[0]
 
 
-def _read(path: Path) -> bytes:
-    """Return the file's bytes, decompressed where they are gzip."""
+def _read(path: Path) -> tuple[np.ndarray, str]:
+    """Return the file's bytes, uint8, and their SHA-256; decompressed where they are gzip.
+
+    What is not compressed is mapped into memory: the system reads the pages that are asked for and
+    drops them when it needs the room, and processes share them. Copy on write, since PyTorch takes
+    only arrays that may be written to.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not compressed and path.stat().st_size:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                return np.asarray(np.memmap(path, np.uint8, mode="c")), sha256
+            content = gzip.decompress(file.read()) if compressed else b""
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: can't be read: {error}; expected a whole gzip file") from error
+    return np.frombuffer(bytearray(content), np.uint8), hashlib.sha256(content).hexdigest()
 
 
-def _examples(image_path: Path, image_bytes: bytes, label_path: Path, label_bytes: bytes):
+def _examples(
+    image_path: Path, image_bytes: np.ndarray, label_path: Path, label_bytes: np.ndarray
+) -> Examples:
     images = _parse(image_path, image_bytes, IMAGES)
     labels = _parse(label_path, label_bytes, LABELS)
     if images.shape[1:] != (28, 28):
@@ -197,25 +219,25 @@ def _examples(image_path: Path, image_bytes: bytes, label_path: Path, label_byte
     return Examples(images, labels)
 
 
-def _parse(path: Path, content: bytes, magic: int) -> np.ndarray:
+def _parse(path: Path, content: np.ndarray, magic: int) -> np.ndarray:
     """Return the array in an IDX file's bytes, checked against its header."""
-    found = int.from_bytes(content[:4], "big")
+    header = 4 + 4 * (magic & 0xFF)
+    opening = content[:header].tobytes()
+    found = int.from_bytes(opening[:4], "big")
     if len(content) < 4 or found not in KINDS:
         raise DataError(
-            f"{path}: starts with bytes {content[:4].hex() or '(none)'}; expected {magic:08x}, "
+            f"{path}: starts with bytes {opening[:4].hex() or '(none)'}; expected {magic:08x}, "
             f"IDX {KINDS[magic]}, compressed with gzip or not"
         )
     if found != magic:
         raise DataError(
             f"{path}: holds {KINDS[found]}; expected {KINDS[magic]}; are two files swapped?"
         )
-    header = 4 + 4 * (magic & 0xFF)
-    shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4))
+    shape = tuple(int.from_bytes(opening[i : i + 4], "big") for i in range(4, header, 4))
     expected = header + int(np.prod(shape, dtype=object))
     if len(content) != expected:
         raise DataError(
             f"{path}: {len(content)} bytes; expected {expected} for the {shape[0]} {KINDS[magic]} "
             f"that its header names; is the file truncated?"
         )
-    # A copy, because PyTorch shares memory only with arrays that may be written to.
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+    return content[header:].reshape(shape)

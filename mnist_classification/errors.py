@@ -28,6 +28,10 @@ class RunError(MnistError):
     """A run that can't be started, resumed, saved or finished."""
 
 
+class LostProcessError(RunError):
+    """A run shared among processes, of which another one ended."""
+
+
 class ExperimentError(MnistError):
     """An experiment that is asked for wrongly, or some of whose runs failed."""
 

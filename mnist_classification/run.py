@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .data import Mnist
+from .distributed import in_first, rank, world_size
 from .errors import ModelError, RunError
 from .files import make_folder, remove_leftovers, write_atomically
 from .recipes import Recipe
@@ -30,8 +31,9 @@ from .trained import Trained
 
 log = logging.getLogger(__name__)
 
-MACHINE = ("torch", "device", "processor", "threads")  # what bits depend on, but not what is meant
-CODE = ("model", "training", "data", "augment", "optimizers", "whitening", "alexnet")
+MACHINE = ("torch", "device", "processor", "threads")
+HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
+CODE = ("model", "training", "distributed", "data", "augment", "optimizers", "whitening", "alexnet")
 
 
 def identify(
@@ -57,6 +59,7 @@ def identify(
         "precision": precision,
         "pretrained_weights": pretrained_weights,
         "code": code_version(),
+        "processes": world_size(),
     } | {key: environment[key] for key in MACHINE}
 
 
@@ -101,12 +104,20 @@ class RunDirectory:
         self.state: tuple[dict[str, Tensor], list[dict[str, Any]]] | None = None
 
     def __enter__(self) -> Self:
-        """Lock the directory and read what is to be resumed.
+        """Lock the directory and read what is to be resumed; of several processes the first does.
 
         Raises:
-            RunError: another process has it, it can't be written, or it holds an unfinished run
+            RunError: another run has it, it can't be written, or it holds an unfinished run
                 and neither `resume` nor `overwrite` is asked for, or another run's model.
         """
+        self.state = in_first(self._lock_and_open)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if rank() == 0:
+            self.lock.release()
+
+    def _lock_and_open(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]] | None:
         make_folder(self.path)
         self.lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
@@ -118,16 +129,13 @@ class RunDirectory:
             ) from None
         try:
             remove_leftovers(self.path)
-            self._open()
+            return self._open()
         except BaseException:
             self.lock.release()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
-
-    def _open(self) -> None:
+    def _open(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]] | None:
+        """Return the state to resume; None for a new run."""
         checkpoints = self.checkpoints()
         finished = (self.path / "config.json").exists()
         if self.resume and self.overwrite:
@@ -141,7 +149,7 @@ class RunDirectory:
             for checkpoint in checkpoints:
                 checkpoint.unlink()
         elif self.resume and checkpoints:
-            self.state = self._load_newest(checkpoints)
+            return self._load_newest(checkpoints)
         elif self.resume and finished:
             raise RunError(f"{self.path}: finished, nothing to resume; drop --resume to replace it")
         elif self.resume:
@@ -154,6 +162,7 @@ class RunDirectory:
         elif finished:
             self._check_replaceable()
             log.warning("%s: replacing the finished run there", self.path)
+        return None
 
     def _check_replaceable(self) -> None:
         """Refuse to replace a model that this run would not give again."""
@@ -162,7 +171,7 @@ class RunDirectory:
             theirs = theirs if isinstance(theirs, dict) else {}
         except (OSError, ValueError):
             theirs = {}
-        ours = {key: value for key, value in self.identity.items() if key not in MACHINE}
+        ours = {key: value for key, value in self.identity.items() if key not in HOW}
         different = [key for key, value in ours.items() if theirs.get(key) != value]
         if different:
             raise RunError(
@@ -238,6 +247,9 @@ class RunDirectory:
                 name = f"optimizer.{number}.{index}"
                 tensors |= {f"{name}.{key}": tensor for key, tensor in state.items()}
         tensors["generator"] = generator.get_state()
+        in_first(lambda: self._write(tensors, history))
+
+    def _write(self, tensors: dict[str, Tensor], history: list[dict[str, Any]]) -> None:
         tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         state_json = json.dumps({"identity": self.identity, "history": history})
         metadata = {"state": state_json, "sha256": _checksum(tensors, state_json)}
@@ -249,6 +261,9 @@ class RunDirectory:
 
     def finish(self, trained: Trained, card: str) -> None:
         """Write the metrics, the model and its card; then no checkpoint is needed any more."""
+        in_first(lambda: self._finish(trained, card))
+
+    def _finish(self, trained: Trained, card: str) -> None:
         self._write_metrics(trained.history)
         write_atomically(self.path / "README.md", card)
         trained.save(self.path)

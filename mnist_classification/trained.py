@@ -23,6 +23,7 @@ from .files import make_folder, write_atomically
 from .model import Network, build, to_pixels
 from .recipes import Recipe, recipe_from_dict, settings
 
+AT_ONCE = 10_000  # images whose pixels are in memory while predicting: a test set
 VERSION = 1  # of the model format; a change that old files can't follow raises it
 
 
@@ -60,10 +61,15 @@ class Trained:
         """
         precision = precision or self.precision
         device = next(self.network.parameters()).device
-        pixels = to_pixels(images, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
-        return logits.softmax(dim=1).cpu().numpy()
+        probabilities = []
+        # As floats, millions of images would take four times the memory of their file.
+        for first in range(0, max(1, len(images)), AT_ONCE):
+            few = images[first : first + AT_ONCE]
+            pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
+            probabilities.append(logits.softmax(dim=1).cpu().numpy())
+        return np.concatenate(probabilities)
 
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors, then config.json, which holds the checksum of the first."""

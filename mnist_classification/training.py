@@ -18,6 +18,7 @@ from torch import Tensor
 from .augment import augment
 from .data import Examples, Mnist
 from .device import deterministic, pick_device, pick_precision
+from .distributed import check_shares, gather, predict_together, rank, share, share_gradients
 from .errors import RunError
 from .model import Network, build, to_pixels
 from .optimizers import build_optimizers
@@ -68,19 +69,20 @@ def fit(
             code=code_version(),
         )
         epoch_images = min(recipe.images_per_epoch or len(data.train), len(data.train))
+        check_shares(recipe.batch_size, epoch_images)
         progress.start(recipe.num_epochs, epoch_images, epochs_done=len(history))
         started = time.perf_counter() - (history[-1]["seconds"] if history else 0)
 
         for epoch in range(len(history), recipe.num_epochs):
             # Dropout draws from PyTorch's global generator: give it a seed of this epoch's own.
-            torch.manual_seed(int(torch.randint(2**62, (), generator=state.generator)))
+            torch.manual_seed(int(torch.randint(2**62, (), generator=state.generator)) + rank())
             order = torch.randperm(len(data.train), generator=state.generator)[:epoch_images]
             order = order.to(target)
             logits = train_epoch(state, order, epoch, progress)
             record = {"epoch": epoch + 1} | score(state, order, logits, epoch)
             record["seconds"] = time.perf_counter() - started
             if data.holdout:
-                digits = trained.predict(data.holdout.images).argmax(axis=1)
+                digits = predict_together(trained.predict, data.holdout.images).argmax(axis=1)
                 record["holdout_accuracy"] = float((digits == data.holdout.labels).mean())
             history.append(record)
             if run:
@@ -99,6 +101,7 @@ class State:
         images: (N, 28, 28) uint8; each batch becomes pixels by itself.
         labels: (N,) int64.
         generator: the source of all that is random, on the CPU.
+        forward: the network, or what shares its gradients among processes.
     """
 
     recipe: Recipe
@@ -108,6 +111,7 @@ class State:
     labels: Tensor
     generator: torch.Generator
     precision: str
+    forward: torch.nn.Module
 
 
 def start(
@@ -131,36 +135,39 @@ def start(
         few = images[: recipe.whitening_images]
         whiten(network, to_pixels(few, recipe.pixel_mean, recipe.pixel_std))
     optimizers = build_optimizers(recipe, network)
-    return State(recipe, network, optimizers, images, labels, generator, precision)
+    forward = share_gradients(network)
+    return State(recipe, network, optimizers, images, labels, generator, precision, forward)
 
 
 def train_epoch(state: State, order: Tensor, epoch: int, progress: Progress) -> Tensor:
     """Learn from the images once, in that order; return each one's logits, (len(order), 10)."""
-    recipe, network = state.recipe, state.network
+    recipe, network, generator = state.recipe, state.network, state.generator
     mean, std = recipe.pixel_mean, recipe.pixel_std
     batches = order.split(recipe.batch_size)
-    outputs = torch.empty(len(order), 10, device=order.device)
+    outputs = torch.zeros(len(order), 10, device=order.device)
     network.train()
     for i, batch in enumerate(batches):
         rate = schedule(recipe, epoch * len(batches) + i, recipe.num_epochs * len(batches))
         for group in (group for optimizer in state.optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * rate
 
-        pixels = to_pixels(state.images[batch], mean, std)
-        pixels = augment(pixels, recipe.augment, paper=-mean / std, generator=state.generator)
+        part = share(len(batch))  # all of it, unless other processes take their parts
+        mine = batch[part.images]
+        pixels = to_pixels(state.images[mine], mean, std)
+        pixels = augment(pixels, recipe.augment, paper=-mean / std, generator=generator, part=part)
         with torch.autocast(pixels.device.type, torch.bfloat16, state.precision == "bfloat16"):
-            logits = network(pixels)
+            logits = state.forward(pixels)
         logits = logits.float()
-        loss = F.cross_entropy(logits, state.labels[batch], label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(logits, state.labels[mine], label_smoothing=recipe.label_smoothing)
         network.zero_grad()
-        (loss * len(batch) if recipe.loss_reduction == "sum" else loss).backward()
+        (loss * part.weight * (len(batch) if recipe.loss_reduction == "sum" else 1)).backward()
         for optimizer in state.optimizers:
             optimizer.step()
 
         done = i * recipe.batch_size + len(batch)
-        outputs[done - len(batch) : done] = logits.detach()
+        outputs[done - len(batch) : done][part.images] = logits.detach()
         progress.step(done, loss)
-    return outputs
+    return gather(outputs)
 
 
 def score(state: State, order: Tensor, logits: Tensor, epoch: int) -> dict[str, Any]:

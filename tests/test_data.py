@@ -1,8 +1,11 @@
 import gzip
+import importlib
+import mmap
 
 import numpy as np
 import pytest
-from conftest import write_idx
+import torch
+from conftest import ROOT, write_idx
 
 from mnist_classification.data import SHA256, load_mnist, set_aside
 from mnist_classification.errors import DataError
@@ -188,3 +191,61 @@ def test_even_training_images_are_the_students_and_every_block_has_both_groups(m
 def test_data_sets_can_be_compared(mnist):
     assert mnist.train != mnist.test
     assert mnist == mnist
+
+
+def base_of(array: np.ndarray) -> object:
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+def test_uncompressed_files_are_mapped_and_stay_so(folder, mnist):
+    data = load_mnist(folder)
+    held_out = load_mnist(folder, holdout=5)  # the last block, as by default
+    first = load_mnist(folder, holdout=5, fold=0)
+    tensor = torch.as_tensor(data.train.images)
+    assert tensor.data_ptr() == data.train.images.ctypes.data  # PyTorch makes no copy either
+    for part in (data.train, held_out.train, held_out.holdout, first.train, first.holdout):
+        assert isinstance(base_of(part.images), mmap.mmap)
+    assert not isinstance(base_of(mnist.train.images), mmap.mmap)
+    data.train.images[0, 0, 0] ^= 255
+    assert load_mnist(folder).sha256 == data.sha256  # the file is never written to
+
+
+def test_every_fold_has_the_images_of_its_block(folder):
+    whole = load_mnist(folder).train.images
+    for fold in range(4):
+        data = load_mnist(folder, holdout=5, fold=fold)
+        held = slice(5 * fold, 5 * fold + 5)
+        np.testing.assert_array_equal(data.holdout.images, whole[held])
+        np.testing.assert_array_equal(data.train.images, np.delete(whole, held, axis=0))
+
+
+def test_deformed_digits_are_the_seeds_and_go_on_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    make_deformed = importlib.import_module("make_deformed")
+    monkeypatch.setattr(make_deformed, "AT_ONCE", 64)
+    make_deformed.make(150, 3, tmp_path / "whole")
+    data = load_mnist(tmp_path / "whole")
+    original = load_mnist().train
+    np.testing.assert_array_equal(data.train.labels, original.labels[:150])
+    changed = np.abs(data.train.images.astype(int) - original.images[:150]).mean(axis=(1, 2))
+    assert (changed > 1).mean() > 0.95  # of 255: nearly every image is another one
+    assert changed.mean() < 60  # and still much like it
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    deform = make_deformed.deform
+    turns = iter([deform, deform, stop])
+    monkeypatch.setattr(make_deformed, "deform", lambda *of: next(turns)(*of))
+    with pytest.raises(KeyboardInterrupt):
+        make_deformed.make(150, 3, tmp_path / "again")
+    assert not (tmp_path / "again" / "train-images-idx3-ubyte").exists()
+    made = []
+    monkeypatch.setattr(make_deformed, "deform", lambda *of: made.append(of[1]) or deform(*of))
+    make_deformed.make(150, 3, tmp_path / "again")
+    assert made == [2]
+    assert load_mnist(tmp_path / "again").sha256 == data.sha256
+    make_deformed.make(150, 4, tmp_path / "other")
+    assert load_mnist(tmp_path / "other").sha256 != data.sha256

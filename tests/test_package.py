@@ -23,15 +23,16 @@ STANDS_ON: dict[str, set[str]] = {
     "alexnet": {"errors"},
     "whitening": set(),
     "model": {"errors", "alexnet", "whitening"},
-    "augment": {"recipes"},
-    "optimizers": {"recipes"},
     "device": {"errors"},
+    "distributed": {"device", "errors"},
+    "augment": {"distributed", "recipes"},
+    "optimizers": {"recipes"},
     "trained": {"errors", "files", "model", "recipes"},
     "export": {"errors", "files", "model", "trained"},
-    "run": {"data", "errors", "files", "recipes", "trained"},
+    "run": {"data", "distributed", "errors", "files", "recipes", "trained"},
     "training": {
-        *("augment", "data", "device", "errors", "model", "optimizers", "progress", "recipes"),
-        *("run", "trained", "whitening"),
+        *("augment", "data", "device", "distributed", "errors", "model", "optimizers", "progress"),
+        *("recipes", "run", "trained", "whitening"),
     },
 }
 COMMANDS = {"options", "progress"}  # which only the command line needs, and training for progress

@@ -33,6 +33,8 @@ def experiment(
     pretrained_weights: PretrainedWeights = None,
     workers: int | None = None,
     threads: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> None:
     """Train recipes × seeds and write one result file per run; what is done is not done again.
 
@@ -54,10 +56,16 @@ def experiment(
         Processes at a time; else one per core, or one on a GPU. For frontier: one.
     threads:
         Threads per process; else one. For frontier: one per core.
+    engine:
+        local, or ray for a Ray cluster: one of this machine that ends with the command, or
+        address's.
+    address:
+        HOST:PORT of a Ray cluster's head; for --engine ray.
     """
     from ..data import load_mnist
+    from .engines import choose_options
     from .experiments import choose_runs
-    from .runner import choose_options, run_experiment
+    from .runner import run_experiment
 
     runs, timed = choose_runs(
         name,
@@ -68,7 +76,7 @@ def experiment(
         folds=folds,
         pretrained_weights=pretrained_weights,
     )
-    options = choose_options(timed, workers, threads, device, data_dir)
+    options = choose_options(timed, workers, threads, device, engine, address)
     directory = output or Path("runs") / name
     failures = run_experiment(runs, directory, load_mnist(data_dir), options)
     print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")

@@ -6,9 +6,9 @@ import pytest
 
 from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.recipes import find_recipe
+from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.results import Result, in_order, save_result
-from mnist_classification.study.runner import Options, measure
 
 ROWS = ("vanilla+num-epochs=2", "decay+num-epochs=2")
 

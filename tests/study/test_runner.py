@@ -17,17 +17,11 @@ from conftest import ROOT, assert_one_line_error, run_command
 from mnist_classification.data import load_mnist, set_aside
 from mnist_classification.errors import ExperimentError, ResultError
 from mnist_classification.recipes import find_recipe
-from mnist_classification.study import runner
+from mnist_classification.study import engines, runner
+from mnist_classification.study.engines import Options, choose_options, count_workers, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.results import load_result, load_results, save_result
-from mnist_classification.study.runner import (
-    Options,
-    choose_options,
-    count_workers,
-    current_commit,
-    measure,
-    run_experiment,
-)
+from mnist_classification.study.runner import current_commit, run_experiment
 
 RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
 
@@ -173,17 +167,17 @@ def test_the_last_block_and_the_machines_precision_are_settled_before_a_run(data
     ],
 )
 def test_options_are_one_thread_each_or_the_machine_where_seconds_are_the_point(
-    timed, workers, threads, expected, tmp_path
+    timed, workers, threads, expected
 ):
-    options = choose_options(timed, workers, threads, "cpu", tmp_path)
-    many = runner.count_cores() if expected[1] == "cores" else expected[1]
-    assert options == Options(expected[0], many, "cpu", tmp_path)
+    options = choose_options(timed, workers, threads, "cpu")
+    many = engines.count_cores() if expected[1] == "cores" else expected[1]
+    assert options == Options(expected[0], many, "cpu")
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, None), (-1, 2), (None, 0), (2, -1)])
 def test_no_worker_and_no_thread_are_refused(workers, threads):
     with pytest.raises(ExperimentError, match="expected 1 or more"):
-        choose_options(False, workers, threads, "cpu", None)
+        choose_options(False, workers, threads, "cpu")
 
 
 def test_there_are_as_many_workers_as_there_is_room_for():

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""What a run costs besides its work, in the local pool and on Ray, and 1,000 runs in a row.
+
+    python3 benchmarks/scale_runs.py
+
+Runs as small as they get: one epoch of LeNet on 600 images and a test on 200, about a tenth of a
+second of work each, so that what is left of the time is the engine's. Both engines get one slot per
+core. The short experiments take turns; the long one is on Ray alone, where its pace by the hundred
+shows whether many runs slow it down.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import common
+
+from mnist_classification.data import Examples, load_mnist
+from mnist_classification.device import count_cores
+from mnist_classification.recipes import find_recipe
+from mnist_classification.study.engines import ENGINES, Options
+from mnist_classification.study.experiments import Run
+from mnist_classification.study.results import Result
+
+RECIPE = find_recipe("vanilla+num-epochs=1")
+
+
+def experiment(engine: str, count: int, data_dir: Path) -> dict[str, Any]:
+    """Do so many runs; return when each was done, from the start, and the seconds of its own."""
+    finished, work = [], []
+    data, options = load_mnist(data_dir), Options(workers=count_cores(), engine=engine)
+    runs = [Run(RECIPE, seed) for seed in range(count)]
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with closing(ENGINES[engine](runs, data, Path(folder), options)) as events:  # type: ignore[type-var]
+            for run, outcome in events:
+                if isinstance(outcome, float):
+                    continue
+                if not isinstance(outcome, Result):
+                    sys.exit(f"error: {run.file_name}: {outcome}")
+                finished.append(time.perf_counter() - started)
+                work.append(outcome.total_seconds)
+        files = len(list(Path(folder).glob("*.json")))
+    print(f"{engine}: {count} runs, {files} files, {finished[-1]:.1f} s", file=sys.stderr)
+    return {"engine": engine, "files": files, "finished": finished, "work": work}
+
+
+def overhead(measured: dict[str, Any], slots: int) -> float:
+    """Return the seconds that a run holds its slot without working, once all slots are warm."""
+    finished, work = measured["finished"], measured["work"]
+    pace = (finished[-1] - finished[slots - 1]) / (len(finished) - slots)
+    return pace * slots - statistics.mean(work[slots:])
+
+
+def paces(measured: dict[str, Any], step: int = 100) -> list[float]:
+    """Return the runs per second of the second hundred runs, the third, and so on."""
+    finished = measured["finished"]
+    starts = range(step - 1, len(finished) - step, step)
+    return [step / (finished[first + step] - finished[first]) for first in starts]
+
+
+def run(rounds: int, short: int, long: int) -> dict[str, Any]:
+    """Measure both engines, taking turns, then the long experiment."""
+    data = load_mnist()
+    few = Examples(data.train.images[:600], data.train.labels[:600])
+    with tempfile.TemporaryDirectory() as folder:
+        common.write_data(Path(folder), few, data.test[:200])
+        turns = [
+            experiment(engine, short, Path(folder)) for _ in range(rounds) for engine in ENGINES
+        ]
+        many = experiment("ray", long, Path(folder))
+    return {
+        "slots": count_cores(),
+        "turns": turns,
+        "long": many,
+        "environment": common.environment(),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the Markdown table of a result."""
+    slots = result["slots"]
+    lines = [
+        "| engine | runs | seconds to the first result | a run's own seconds, mean "
+        "| seconds a run costs besides |",
+        "|---|---|---|---|---|",
+    ]
+    by_engine = {
+        engine: [turn for turn in result["turns"] if turn["engine"] == engine]
+        for engine in dict.fromkeys(turn["engine"] for turn in result["turns"])
+    }
+    rows = [*by_engine.items(), ("ray", [result["long"]])]
+    for name, turns in rows:
+        first = statistics.median(turn["finished"][0] for turn in turns)
+        work = statistics.mean(seconds for turn in turns for seconds in turn["work"])
+        besides = [overhead(turn, slots) for turn in turns]
+        spread = f" ({min(besides):.2f}–{max(besides):.2f})" if len(besides) > 1 else ""
+        count = f"{len(turns)} × {len(turns[0]['finished']):,}"
+        lines.append(
+            f"| {name} | {count} | {first:.1f} | {work:.2f} "
+            f"| {statistics.median(besides):.2f}{spread} |"
+        )
+    pace = paces(result["long"])
+    where = result["environment"]
+    lines.append(
+        f"\nThe {len(result['long']['finished']):,} runs left {result['long']['files']:,} files; "
+        f"runs per second, by the hundred: {', '.join(f'{p:.1f}' for p in pace)}. {slots} slots; "
+        f"{where['processor']}, PyTorch {where['torch']}."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = common.parser(str(__doc__), "scale_runs")
+    parser.add_argument("--rounds", type=int, default=3, help="short experiments of each engine")
+    parser.add_argument("--short", type=int, default=12, help="runs of a short experiment")
+    parser.add_argument("--long", type=int, default=1000, help="runs of the long one")
+    options = parser.parse_args()
+    result = run(options.rounds, options.short, options.long)
+    common.save(options.output, result)
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
