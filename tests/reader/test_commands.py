@@ -1,5 +1,6 @@
 """`mnist predict` as a user runs it."""
 
+import io
 import os
 import pty
 import shutil
@@ -114,10 +115,16 @@ def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
         stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
     )
+    buffer = io.BytesIO()
+    Image.open(pictures / "2.png").convert("RGB").save(buffer, "BMP")
+    content = buffer.getvalue()
+    process.stdin.write(content[:100_000])  # more than a pipe holds: returns once it is being read
+    process.stdin.flush()
+    time.sleep(PATIENCE + 0.5)  # the rest takes long to come
+    stdout, _ = process.communicate(content[100_000:])
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 10_000).decode()  # while both ends are open, else it may be lost
     os.close(theirs)
-    time.sleep(PATIENCE + 1)  # the second picture takes long to come
-    stdout, _ = process.communicate((pictures / "2.png").read_bytes())
-    shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert process.returncode == 0
     assert stdout.decode().splitlines() == [f"{names[0]}: 7", "-: 1", f"{names[2]}: 2"]
