@@ -106,7 +106,7 @@ def test_verdicts():
 
 def test_holm_intervals_exclude_zero_exactly_when_holm_rejects():
     rng = np.random.default_rng(2)
-    for _ in range(200):
+    for _ in range(60):
         pairs = [
             (rng.normal(0, 1, 5), rng.normal(shift, 1, 5)) for shift in rng.uniform(0, 4, size=6)
         ]
