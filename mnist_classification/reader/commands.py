@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -59,7 +59,7 @@ def predict(
                 if len(names) > 1:
                     print(reading.error, file=sys.stderr)
             if json_:
-                print(json.dumps(_as_json(name, reading)))
+                print(json.dumps(reading.as_json(name)))
             elif not reading.error:
                 print(f"{name}: {_in_words(reading)}" if len(names) > 1 else _in_words(reading))
     if broken and len(names) == 1:
@@ -138,18 +138,3 @@ def _in_words(reading: "Reading") -> str:
         return "no digit here"
     marks = iter("" if digit.sure else "?" for digit in reading.digits)
     return "".join(c if c == "\n" else c + next(marks) for c in reading.text).replace("\n", " ")
-
-
-def _as_json(name: str, reading: "Reading") -> dict[str, Any]:
-    digits = [
-        {
-            "label": digit.label,
-            "probability": round(digit.probability, 6),
-            "probabilities": [round(float(p), 6) for p in digit.probabilities],
-            "sure": digit.sure,
-            "box": digit.box,
-        }
-        for digit in reading.digits
-    ]
-    result = {"file": name, "text": reading.text, "sure": reading.sure, "digits": digits}
-    return result | ({"error": reading.error} if reading.error else {})

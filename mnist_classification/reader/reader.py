@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -68,6 +69,21 @@ class Reading:
     def sure(self) -> bool:
         """Whether there are digits and all of them are sure."""
         return bool(self.digits) and all(digit.sure for digit in self.digits)
+
+    def as_json(self, name: str) -> dict[str, Any]:
+        """Return what `mnist predict --json` prints and the server sends for a picture."""
+        digits = [
+            {
+                "label": digit.label,
+                "probability": round(digit.probability, 6),
+                "probabilities": [round(float(p), 6) for p in digit.probabilities],
+                "sure": digit.sure,
+                "box": digit.box,
+            }
+            for digit in self.digits
+        ]
+        result = {"file": name, "text": self.text, "sure": self.sure, "digits": digits}
+        return result | ({"error": self.error} if self.error else {})
 
 
 @dataclass(frozen=True)
