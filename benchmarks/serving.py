@@ -135,13 +135,16 @@ def receive(connection: socket.socket) -> bytes:
     """Return one answer, or what there is of it when the connection is closed."""
     answer = b""
     with contextlib.suppress(ConnectionError):
-        while b"\r\n\r\n" not in answer and (piece := connection.recv(65536)):
+        while len(answer) < _length(answer) and (piece := connection.recv(65536)):
             answer += piece
-        head, _, body = answer.partition(b"\r\n\r\n")
-        found = re.search(rb"(?i)content-length: (\d+)", head)
-        while found and len(body) < int(found[1]) and (piece := connection.recv(65536)):
-            answer, body = answer + piece, body + piece
-    return answer
+    return answer[: _length(answer)]
+
+
+def _length(answer: bytes) -> int:
+    """Return how long an answer is; more than there is of it while its head is not complete."""
+    head, end, _ = answer.partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)content-length: (\d+)", head)
+    return len(head) + len(end) + (int(found[1]) if found else 0) if end else len(answer) + 1
 
 
 def exchange(port: int, data: bytes, *, finish: bool = False, timeout: float = 30) -> bytes:
