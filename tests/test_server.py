@@ -236,6 +236,22 @@ def test_too_many_requests_are_told_to_come_back(server, client):
         thaw(workers)
 
 
+def test_who_hangs_up_makes_room_for_others(server, client):
+    workers = server.workers()
+    freeze(workers)
+    try:
+        impatient = [connect(server.port) for _ in range(4)]
+        for connection in impatient:
+            connection.sendall(READ)
+        wait_until(lambda: client.get("/readyz").json()["room"] == 0)
+        for connection in impatient:
+            connection.close()
+        wait_until(lambda: client.get("/readyz").json()["room"] == 3)  # one has begun
+    finally:
+        thaw(workers)
+    assert client.post("/read", content=PICTURE).json()["text"] == KNOWN_TEXT
+
+
 def test_bytes_held_for_all_together_are_limited(server, client):
     part = request("POST", "/read", bytes(390_000), length=400_000)
     with connect(server.port) as one, connect(server.port) as two:

@@ -25,7 +25,7 @@ from .. import __version__
 from .limits import Limits
 from .openapi import describe
 from .page import page_html, page_policy
-from .pool import BusyError, Pool
+from .pool import BusyError, GoneError, Pool
 from .uploads import RefusedError, check_headers, to_json, too_long
 
 RETRY_AFTER = {"Retry-After": "1"}  # seconds
@@ -100,9 +100,8 @@ class Service:
             raise BusyError(f"got more than {self.limits.max_in_flight} requests at a time")
         self.in_flight += 1
         try:
-            async with self.pool.idle() as worker:
-                if await request.is_disconnected():
-                    raise ClientDisconnect
+            # After the body nothing is received but the news that the client has left.
+            async with self.pool.idle(request.receive()) as worker:
                 status, content = await worker.read(boundary, body, self.limits.read_seconds)
         finally:
             self.in_flight -= 1
@@ -163,6 +162,7 @@ def make_app(pool: Pool, limits: Limits) -> Starlette:
             RefusedError: _refuse,
             HTTPException: _refuse_route,
             ClientDisconnect: _say_nothing,
+            GoneError: _say_nothing,
             500: _fail,
         },
         middleware=[Middleware(SafeHeaders)],

@@ -1,7 +1,7 @@
 """The processes that read, one request at a time each, and who is given the next one.
 
     pool = await Pool.start(model, limits, workers=2)
-    async with pool.idle() as worker:
+    async with pool.idle(request.receive()) as worker:
         status, content = await worker.read(boundary, body)
 
 Processes and not threads: most of reading holds Python's lock, so two threads read hardly more than
@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class BusyError(RefusedError):
 
     def __init__(self, reason: str):
         super().__init__(503, f"{reason}; expected a moment's patience; try again soon")
+
+
+class GoneError(Exception):
+    """The client has hung up."""
 
 
 class Worker:
@@ -149,17 +153,17 @@ class Pool:
         return next(iter(self.workers)).facts if self.workers else {}
 
     @contextlib.asynccontextmanager
-    async def idle(self) -> AsyncIterator[Worker]:
+    async def idle(self, gone: Awaitable[Any]) -> AsyncIterator[Worker]:
         """Wait for a process that has nothing to do, and keep it from others.
 
+        Args:
+            gone: ends when nobody waits for the answer any more.
+
         Raises:
-            BusyError: there is none within the seconds that reading may take.
+            GoneError: that was so.
+            BusyError: there is no process within the seconds that reading may take.
         """
-        try:
-            async with asyncio.timeout(self.limits.read_seconds):
-                worker = await self.free.get()
-        except TimeoutError:
-            raise BusyError("got more requests than are read in time") from None
+        worker = await self._next(gone)
         try:
             yield worker
         finally:
@@ -167,6 +171,25 @@ class Pool:
                 self.free.put_nowait(worker)
             else:
                 self._replace(worker)
+
+    async def _next(self, gone: Awaitable[Any]) -> Worker:
+        free, left = asyncio.ensure_future(self.free.get()), asyncio.ensure_future(gone)
+        try:
+            await asyncio.wait(
+                (free, left),
+                timeout=self.limits.read_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if left.done():
+                if free.done():
+                    self.free.put_nowait(free.result())
+                raise GoneError
+            if free.done():
+                return free.result()
+            raise BusyError("got more requests than are read in time")
+        finally:
+            free.cancel()
+            left.cancel()
 
     async def close(self) -> None:
         """End all processes."""
