@@ -33,6 +33,7 @@ from .pictures.commands import visualize
 from .reader.commands import predict
 from .reader_training.commands import train_reader
 from .recipes import SETTINGS, find_recipe, with_changes
+from .server.commands import serve
 from .study.commands import compare, experiment, report
 
 app = App(
@@ -42,6 +43,8 @@ app = App(
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
+
+SERVER_PACKAGES = ("python_multipart", "starlette", "uvicorn")
 
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
 RecipeFlags = dataclasses.make_dataclass(
@@ -53,7 +56,7 @@ RecipeFlags = dataclasses.make_dataclass(
     namespace={"__module__": __name__},
 )
 
-for command in (experiment, report, compare, visualize, predict, train_reader):
+for command in (experiment, report, compare, visualize, predict, serve, train_reader):
     app.command(command)
 
 
@@ -87,9 +90,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if debug or str(error.name).startswith("mnist_classification"):
             raise
+        extra = "serve" if error.name in SERVER_PACKAGES else "train"
         print(
-            f"error: {error.name} is not installed; this command needs the packages for training; "
-            f"try: pip install '.[train]' in the checkout",
+            f"error: {error.name} is not installed; this command needs more packages; "
+            f"try: pip install '.[{extra}]' in the checkout",
             file=sys.stderr,
         )
         code = 2

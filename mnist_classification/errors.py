@@ -48,6 +48,10 @@ class PictureError(MnistError):
     """A picture that can't be read, or is none."""
 
 
+class ServeError(MnistError):
+    """A server that can't be started as it was asked for."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that `name` is no `kind`, with the nearest known name and the whole list."""
     known = list(known)

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -57,7 +57,7 @@ def predict(
                 if len(names) > 1:
                     print(reading.error, file=sys.stderr)
             if json_:
-                print(json.dumps(_as_json(name, reading)))
+                print(json.dumps(reading.as_json(name)))
             elif not reading.error:
                 print(f"{name}: {_in_words(reading)}" if len(names) > 1 else _in_words(reading))
     if broken and len(names) == 1:
@@ -140,27 +140,3 @@ def _in_words(reading: "Reading") -> str:
 def _line_in_words(line: "Line") -> str:
     marked = "".join(f"{digit.label}{'' if digit.sure else '?'}" for digit in line.digits)
     return marked if line.sure or marked.endswith("?") else f"{marked}?"
-
-
-def _as_json(name: str, reading: "Reading") -> dict[str, Any]:
-    lines = [
-        {
-            "text": line.text,
-            "probability": round(line.probability, 6),
-            "sure": line.sure,
-            "box": line.box,
-            "digits": [
-                {
-                    "label": digit.label,
-                    "probability": round(digit.probability, 6),
-                    "probabilities": [round(float(p), 6) for p in digit.probabilities],
-                    "sure": digit.sure,
-                    "box": digit.box,
-                }
-                for digit in line.digits
-            ],
-        }
-        for line in reading.lines
-    ]
-    result = {"file": name, "text": reading.text, "sure": reading.sure, "lines": lines}
-    return result | ({"error": reading.error} if reading.error else {})

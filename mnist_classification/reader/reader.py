@@ -11,6 +11,7 @@ views of several sizes, and the guess stands whose numbers are the most probable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,10 +49,20 @@ class Digit:
 
     label: int
     probability: float
-    probabilities: np.ndarray = field(repr=False)
+    probabilities: np.ndarray = field(repr=False, compare=False)
     sure: bool
     box: Box
-    image28: np.ndarray = field(repr=False)
+    image28: np.ndarray = field(repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the digit as JSON values, without its image."""
+        return {
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "probabilities": [round(float(p), 6) for p in self.probabilities],
+            "sure": self.sure,
+            "box": self.box,
+        }
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,16 @@ class Line:
     sure: bool
     box: Box
     digits: tuple[Digit, ...] = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as JSON values."""
+        return {
+            "text": self.text,
+            "probability": round(self.probability, 6),
+            "sure": self.sure,
+            "box": self.box,
+            "digits": [digit.as_json() for digit in self.digits],
+        }
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,12 @@ class Reading:
     def sure(self) -> bool:
         """Whether there are lines and all of them are sure."""
         return bool(self.lines) and all(line.sure for line in self.lines)
+
+    def as_json(self, name: str) -> dict[str, Any]:
+        """Return what `mnist predict --json` prints and the server sends for a picture."""
+        result = {"file": name, "text": self.text, "sure": self.sure}
+        result["lines"] = [line.as_json() for line in self.lines]
+        return result | ({"error": self.error} if self.error else {})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Reading over HTTP: `mnist serve`, and the page that it shows."""

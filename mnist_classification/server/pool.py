@@ -1,0 +1,218 @@
+"""The processes that read, one request at a time each, and who is given the next one.
+
+    pool = await Pool.start(model, limits, workers=2)
+    async with pool.idle(request.receive()) as worker:
+        status, content = await worker.read(boundary, body)
+
+Processes and not threads: most of reading holds Python's lock, so two threads read hardly more than
+one and hold up who only asks for /healthz; and a process can be ended when a picture takes it too
+long. `benchmarks/serve_load.py` measures both.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, ServeError
+from .limits import Limits
+from .uploads import RefusedError
+from .worker import ANSWER, FAILED, REQUEST
+
+LOG = logging.getLogger(__name__)
+START_SECONDS = 120  # for a process to load the reader, on a machine that has much else to do
+RETRY_SECONDS = 2  # before another try to replace a process
+# A process has one processor; more threads would only wait for each other.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class BusyError(RefusedError):
+    """No answer now, perhaps soon."""
+
+    def __init__(self, reason: str):
+        super().__init__(503, f"{reason}; expected a moment's patience; try again soon")
+
+
+class GoneError(Exception):
+    """The client has hung up."""
+
+
+class Worker:
+    """One process that reads."""
+
+    def __init__(self, process: asyncio.subprocess.Process, facts: dict[str, Any]):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self.facts = process, facts
+        self.requests, self.answers = process.stdin, process.stdout
+        self.alive = True
+
+    @classmethod
+    async def start(cls, model: Path, limits: Limits) -> "Worker":
+        """Start a process and wait until it has read a known number.
+
+        Raises:
+            ModelError: the model is missing or damaged, or reads the number wrong.
+            ServeError: the process ends before it says anything.
+        """
+        settings = json.dumps([str(model), dataclasses.asdict(limits)])
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"{__package__}.worker", settings),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # decoders may print what they were given
+            env=os.environ | ONE_THREAD,
+        )
+        worker = cls(process, {})
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                status, content = await worker._answer()
+        except (asyncio.IncompleteReadError, TimeoutError):
+            await worker.end()
+            raise ServeError(
+                "a process that reads ended at its start; expected it to load the model; "
+                "try mnist predict, which says why"
+            ) from None
+        worker.facts = json.loads(content)
+        if status == FAILED:
+            await worker.end()
+            raise ModelError(worker.facts["error"])
+        return worker
+
+    async def read(self, boundary: str, body: bytearray, seconds: float) -> tuple[int, bytes]:
+        """Return status and JSON for the pictures of one request.
+
+        Raises:
+            RefusedError: the reader fails on them.
+            BusyError: they take too long, or the process ended. It is ended in any case.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                head = boundary.encode("latin-1")
+                self.requests.write(REQUEST.pack(len(head), len(body)) + head)
+                self.requests.write(body)
+                await self.requests.drain()
+                status, content = await self._answer()
+        except BaseException as error:
+            await self.end()  # what it would answer now is no answer to the next request
+            if isinstance(error, TimeoutError):
+                raise BusyError(f"reading took more than {seconds:g} seconds") from None
+            if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
+                LOG.error("a process ended while it read; another takes its place")
+                raise BusyError("reading broke off") from None
+            raise
+        if status == FAILED:
+            reason = json.loads(content)["error"]
+            LOG.error("the reader fails on a picture: %s", reason)
+            raise RefusedError(422, f"the reader fails on this picture ({reason}); try a PNG copy")
+        return status, content
+
+    async def end(self) -> None:
+        """End the process, whatever it does."""
+        self.alive = False
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.requests.close()
+        await self.process.wait()
+
+    async def _answer(self) -> tuple[int, bytes]:
+        status, length = ANSWER.unpack(await self.answers.readexactly(ANSWER.size))
+        return status, await self.answers.readexactly(length)
+
+
+class Pool:
+    """All processes that read; one that ends is replaced."""
+
+    def __init__(self, model: Path, limits: Limits):
+        self.model, self.limits = model, limits
+        self.workers: set[Worker] = set()
+        self.free: asyncio.Queue[Worker] = asyncio.Queue()
+        self.replacing: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def start(cls, model: Path, limits: Limits, workers: int) -> "Pool":
+        """Start the processes; each has read a known number right when this returns.
+
+        Raises:
+            ModelError: the model is missing or damaged, or reads the number wrong.
+        """
+        pool = cls(model, limits)
+        await pool._add()  # alone, so that what is wrong is said once
+        await asyncio.gather(*(pool._add() for _ in range(workers - 1)))
+        return pool
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What there is to know about the model; {} while no process is alive."""
+        return next(iter(self.workers)).facts if self.workers else {}
+
+    @contextlib.asynccontextmanager
+    async def idle(self, gone: Awaitable[Any]) -> AsyncIterator[Worker]:
+        """Wait for a process that has nothing to do, and keep it from others.
+
+        Args:
+            gone: ends when nobody waits for the answer any more.
+
+        Raises:
+            GoneError: that was so.
+            BusyError: there is no process within the seconds that reading may take.
+        """
+        worker = await self._next(gone)
+        try:
+            yield worker
+        finally:
+            if worker.alive:
+                self.free.put_nowait(worker)
+            else:
+                self._replace(worker)
+
+    async def _next(self, gone: Awaitable[Any]) -> Worker:
+        free, left = asyncio.ensure_future(self.free.get()), asyncio.ensure_future(gone)
+        try:
+            await asyncio.wait(
+                (free, left),
+                timeout=self.limits.read_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if left.done():
+                if free.done():
+                    self.free.put_nowait(free.result())
+                raise GoneError
+            if free.done():
+                return free.result()
+            raise BusyError("got more requests than are read in time")
+        finally:
+            free.cancel()
+            left.cancel()
+
+    async def close(self) -> None:
+        """End all processes."""
+        for task in self.replacing:
+            task.cancel()
+        for worker in [*self.workers]:
+            await worker.end()
+
+    async def _add(self) -> None:
+        worker = await Worker.start(self.model, self.limits)
+        self.workers.add(worker)
+        self.free.put_nowait(worker)
+
+    def _replace(self, worker: Worker) -> None:
+        self.workers.discard(worker)
+        task = asyncio.create_task(self._add_sometime())
+        self.replacing.add(task)
+        task.add_done_callback(self.replacing.discard)
+
+    async def _add_sometime(self) -> None:
+        while True:
+            try:
+                return await self._add()
+            except (ModelError, ServeError, OSError) as error:
+                LOG.error("can't replace a process: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)

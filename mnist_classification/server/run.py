@@ -1,0 +1,102 @@
+"""Start the server, and end it without breaking off what it is at."""
+
+import asyncio
+import functools
+import os
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from ..errors import ServeError
+from .app import make_app
+from .limits import Limits
+from .pool import Pool
+from .protocol import LimitedProtocol
+
+
+def serve(model: Path, host: str, port: int, workers: int | None, limits: Limits) -> None:
+    """Answer requests until SIGTERM or Ctrl-C, then finish those that are in flight.
+
+    Raises:
+        ModelError: the model is missing or damaged, or reads a known number wrong.
+        ServeError: the port is taken, or no process that reads can be started.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    if workers is not None and workers < 1:
+        raise ServeError(f"got --workers {workers}; expected 1 or more; try the default")
+    asyncio.run(_serve(model, bind(host, port), workers or processors(), limits))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that has the address and does not listen yet.
+
+    Raises:
+        ServeError: another program has the port, or the address is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        taken = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # elsewhere it lets two programs have the same port
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ServeError(
+            f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
+            f"try --port 0, which takes any"
+        ) from None
+    return taken
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which says where it listens and remembers how it was stopped."""
+
+    stopped_by: int | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets is not None
+        host, port = sockets[0].getsockname()[:2]
+        print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.stopped_by = sig
+        super().handle_exit(sig, frame)
+
+
+async def _serve(model: Path, listener: socket.socket, workers: int, limits: Limits) -> None:
+    with listener:
+        pool = await Pool.start(model, limits, workers)
+        try:
+            server = _Server(_configure(pool, limits))
+            for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again at its end
+                signal.signal(stop, lambda *_: None)
+            await server.serve(sockets=[listener])
+        finally:
+            await pool.close()
+    if server.stopped_by == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _configure(pool: Pool, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(pool, limits),
+        http=functools.partial(LimitedProtocol, limits),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="off",
+        log_level="error",  # what clients do wrong is answered, and not written down
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(limits.send_seconds + limits.read_seconds) + 1,
+    )
