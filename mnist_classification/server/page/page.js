@@ -166,6 +166,9 @@ const PAUSE = 30; // milliseconds between two questions while writing
 let reader = null;
 let asked = null; // the question that the worker is at
 let next = null;
+let planned = 0; // the timer that asks it
+const milliseconds = []; // that each answer took, from the oldest point that it is the first to know
+let free = -Infinity; // since when the worker has been idle
 
 function startReader() {
   const source = new Blob([find("worker").textContent], { type: "text/javascript" });
@@ -184,16 +187,21 @@ function startReader() {
 // `whole`: the pen is up, so there is time for a second look. `since`: when what is new came in.
 function ask({ whole = false, since = performance.now() } = {}) {
   next = { whole, since: Math.min(since, next?.since ?? Infinity) };
-  if (!asked) send();
+  document.body.dataset.state = "reading";
+  plan();
+}
+
+function plan() {
+  if (asked || !next || !reader) return;
+  clearTimeout(planned);
+  planned = setTimeout(send, next.whole ? 0 : free + PAUSE - performance.now());
 }
 
 function send() {
-  if (!next || !reader) return;
   asked = next;
   next = null;
-  const written = strokes.filter((stroke) => stroke.length);
   reader.postMessage({
-    strokes: written,
+    strokes: strokes.filter((stroke) => stroke.length),
     smallest: size.height * 0.06,
     views: asked.whole ? 3 : 1,
     inside: asked.whole && find("inside").open,
@@ -203,11 +211,15 @@ function send() {
 function answered(rows) {
   const { whole, since } = asked;
   asked = null;
+  free = performance.now();
   if (find("photo").hidden) {
     show(rows, whole);
-    if (rows.length) find("time").textContent = `Read in ${Math.round(performance.now() - since)} ms.`;
+    if (milliseconds.length > 999) milliseconds.shift();
+    milliseconds.push(Math.round(performance.now() - since));
+    if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
   }
-  if (next) setTimeout(send, next.whole ? 0 : PAUSE);
+  if (!next) document.body.dataset.state = "read";
+  plan();
 }
 
 // ---- The answer
@@ -351,13 +363,14 @@ function showLayers(layers) {
   );
 }
 
-const MOST = 64; // features of one layer that are shown
+const MOST = 32; // features of one layer that are shown
+const SHAPE = 5; // width to height of a layer's picture
 
-function drawLayer({ kind, rows, columns, height, width, channels, bytes }, number) {
+function drawLayer({ rows, columns, height, width, channels, bytes }, number) {
   const count = Math.min(channels, MOST);
-  const across = Math.max(1, Math.min(count, Math.round(Math.sqrt((count * height * 2.4) / width))));
+  const across = Math.max(1, Math.min(count, Math.round(Math.sqrt((count * (height + 1) * SHAPE) / width))));
   const down = Math.ceil(count / across);
-  const gap = 2;
+  const gap = 1;
   const canvas = element("canvas");
   canvas.width = across * (width + gap) - gap;
   canvas.height = down * (height + gap) - gap;
@@ -367,9 +380,9 @@ function drawLayer({ kind, rows, columns, height, width, channels, bytes }, numb
     const [x, y] = [c % across, Math.floor(c / across)];
     context.drawImage(tile(part, width, height, warm), x * (width + gap), y * (height + gap));
   }
-  const what = kind === "convolution" ? `convolution ${rows}×${columns}` : `maximum of ${rows}×${columns}`;
-  const shown = count < channels ? `, ${count} of them shown` : "";
-  const title = `${number + 1}. ${what}: ${channels} features of ${height}×${width}${shown}`;
+  const shown = count < channels ? `, ${count} of them here` : "";
+  const size = `${channels} features of ${height}×${width}${shown}`;
+  const title = `${number + 1}. Convolution ${rows}×${columns}: ${size}`;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", title);
   return element("figure", {}, element("figcaption", {}, title), canvas);

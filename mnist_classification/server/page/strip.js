@@ -9,6 +9,7 @@
 const HEIGHT = 32;
 const END = 12; // pixels of nothing at either end
 const LONGEST = 1600;
+const NEAR = 0.15; // of the tallest stroke's height: strokes that come closer are one shape
 const PEN = 0.05; // half of the pen's width, in heights of the row
 
 function boxOf(strokes) {
@@ -27,28 +28,59 @@ const away = (y, box) => Math.max(box.top - y, y - box.bottom, 0);
 
 // Strokes that stand side by side, from the top: an array of arrays of strokes.
 function findRows(strokes) {
-  const marks = strokes.map((stroke) => ({ stroke, box: boxOf([stroke]) }));
-  const tallest = Math.max(...marks.map(({ box }) => tall(box)));
-  const main = marks.filter(({ box }) => tall(box) >= 0.3 * tallest);
+  const tallest = Math.max(...strokes.map((stroke) => tall(boxOf([stroke]))));
+  const shapes = joinTouching(strokes, NEAR * tallest);
+  const highest = Math.max(...shapes.map(({ box }) => tall(box)));
   const rows = [];
-  for (const mark of main.sort((a, b) => middle(a.box) - middle(b.box))) {
+  const main = shapes.filter(({ box }) => tall(box) >= 0.4 * highest);
+  for (const shape of main.sort((a, b) => middle(a.box) - middle(b.box))) {
     const row = rows.find(
-      ({ box }) => within(middle(mark.box), box) || within(middle(box), mark.box),
+      ({ box }) => within(middle(shape.box), box) || within(middle(box), shape.box),
     );
-    if (row) join(row, mark);
-    else rows.push({ strokes: [mark.stroke], box: mark.box });
+    if (row) join(row, shape);
+    else rows.push(shape);
   }
-  // The bar of a 5 or a 7: with the nearest row.
-  for (const mark of marks.filter(({ box }) => tall(box) < 0.3 * tallest)) {
-    const y = middle(mark.box);
-    join(rows.reduce((a, b) => (away(y, b.box) < away(y, a.box) ? b : a)), mark);
+  // The bar of a 5 that stands off, a point: with the nearest row.
+  for (const shape of shapes.filter(({ box }) => tall(box) < 0.4 * highest)) {
+    const y = middle(shape.box);
+    join(rows.reduce((a, b) => (away(y, b.box) < away(y, a.box) ? b : a)), shape);
   }
   return rows.sort((a, b) => middle(a.box) - middle(b.box)).map((row) => row.strokes);
 }
 
-function join(row, mark) {
-  row.strokes.push(mark.stroke);
+function join(row, shape) {
+  row.strokes.push(...shape.strokes);
   row.box = boxOf(row.strokes);
+}
+
+// Strokes that come closer to each other than `near` are one shape, such as both parts of a 4.
+function joinTouching(strokes, near) {
+  let shapes = [];
+  for (const stroke of strokes) {
+    const shape = { strokes: [stroke], box: boxOf([stroke]) };
+    const touching = shapes.filter(
+      (other) =>
+        boxesTouch(shape.box, other.box, near) &&
+        other.strokes.some((theirs) => strokesTouch(stroke, theirs, near)),
+    );
+    for (const other of touching) join(shape, other);
+    shapes = [...shapes.filter((other) => !touching.includes(other)), shape];
+  }
+  return shapes;
+}
+
+function boxesTouch(a, b, near) {
+  const beside = Math.max(a.left - b.right, b.left - a.right);
+  return Math.max(beside, a.top - b.bottom, b.top - a.bottom) < near;
+}
+
+function strokesTouch(a, b, near) {
+  const some = (stroke) => {
+    const every = Math.ceil(stroke.length / 64);
+    return stroke.filter((_, i) => i % every === 0 || i === stroke.length - 1);
+  };
+  const others = some(b);
+  return some(a).some(([x, y]) => others.some(([u, v]) => (x - u) ** 2 + (y - v) ** 2 < near ** 2));
 }
 
 // Draw a row so that its ink fills `share` of the strip's height.

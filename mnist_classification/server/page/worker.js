@@ -18,7 +18,9 @@ function readRow(strokes, request) {
     drawStrip(strokes, share, request.smallest),
   );
   const layers = [];
-  const look = (layer, map) => layers.push(picture(layer, map));
+  const look = (layer, map) => {
+    if (layer.kind === "convolution") layers.push(picture(layer, map));
+  };
   const views = strips.map((strip, number) =>
     softmax(forward(network, strip.values, strip.length, request.inside && !number ? look : undefined)),
   );
@@ -55,8 +57,8 @@ function picture(layer, { height, width, channels, values }) {
   for (let place = 0; place < height * width; place++)
     for (let c = 0; c < channels; c++)
       bytes[c * height * width + place] = (values[place * channels + c] - low) * scale;
-  const { kind, rows, columns } = layer;
-  return { kind, rows, columns, height, width, channels, bytes };
+  const { rows, columns } = layer;
+  return { rows, columns, height, width, channels, bytes };
 }
 
 onmessage = ({ data }) => {
