@@ -1,26 +1,121 @@
-"""The page that the server shows at `/`: choose pictures, and see them read."""
+"""The page that reads numbers as they are written: one HTML file with everything in it.
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Read digits</title>
-<h1>Read the digits on pictures</h1>
-<form action="/read" method="post" enctype="multipart/form-data">
-<p><label>Photos, scans or drawings:
-<input type="file" name="picture" accept="image/*" multiple required></label></p>
-<p><button>Read</button></p>
-</form>
-<p>The answer is JSON, one object per picture; <a href="/openapi.json">its description</a>.</p>
-</html>
+    Path("digits.html").write_text(page_html(), encoding="utf-8")
+
+Style, scripts, and the reader's network with its weights lie inside; nothing is loaded from
+anywhere. The page's security policy names its style and script by their SHA-256; `page_policy` is
+the same for a server's header.
 """
 
+import base64
+import hashlib
+import html
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-def page_html() -> str:
-    """Return the page."""
-    return PAGE
+import numpy as np
+
+from ..errors import ModelError
+
+SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
+PARTS = Path(__file__).parent / "page"
+WORKER = ("network.js", "decoding.js", "strip.js", "worker.js")
+CALIBRATION = {"slope": 1.0, "offset": 0.0, "threshold": 0.95}
+SKIPPED = {"Gather", "Squeeze", "Transpose", "LogSoftmax"}  # what the page does in its own way
+
+
+def page_html(model: Path = SHIPPED_READER) -> str:
+    """Return the page with a reader's network.
+
+    Args:
+        model: a folder with model.onnx and config.json.
+
+    Raises:
+        ModelError: there is none, or its network has layers that the page does not know.
+    """
+    page = _part("page.html")
+    page = page.replace("{{policy}}", html.escape(page_policy()))
+    page = page.replace("{{style}}", _part("page.css"))
+    page = page.replace("{{script}}", _part("page.js"))
+    page = page.replace("{{worker}}", "\n".join(map(_part, WORKER)))
+    # "</" could end the script element that holds the data; in JSON "<\\/" means the same.
+    content = json.dumps(describe_reader(model), separators=(",", ":")).replace("</", "<\\/")
+    return page.replace("{{network}}", content)
 
 
 def page_policy() -> str:
-    """Return the page's Content-Security-Policy: a form that goes to its own server."""
-    return "default-src 'none'; base-uri 'none'; form-action 'self'"
+    """Return the page's Content-Security-Policy: its own style and script, its own server."""
+    script, style = (_checksum(_part(name)) for name in ("page.js", "page.css"))
+    return (
+        f"default-src 'none'; script-src '{script}'; style-src '{style}'; worker-src blob:; "
+        f"img-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def describe_reader(model: Path) -> dict[str, Any]:
+    """Return what the page's worker needs: the network, its calibration."""
+    import onnx  # slow to import
+
+    layers, weights = read_layers(onnx.load(model / "model.onnx").graph)
+    halves = np.concatenate([part.ravel() for part in weights]).astype("<f2")
+    if not np.isfinite(halves).all():
+        raise ModelError(
+            f"{model}: a weight of the network is larger than {np.finfo(np.float16).max:,.0f}, or "
+            f"not finite; expected weights that 16 bits can hold"
+        )
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    calibration = {name: config.get(name, default) for name, default in CALIBRATION.items()}
+    network = {"layers": layers, "weights": base64.b64encode(halves.tobytes()).decode()}
+    return {"network": network, "calibration": calibration}
+
+
+def read_layers(graph: Any) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Return an ONNX graph's layers in the page's terms; weights and biases in their order."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers: list[dict[str, Any]] = []
+    weights: list[np.ndarray] = []
+    for node in graph.node:
+        settings = {a.name: list(a.ints) for a in node.attribute if a.ints}
+        if node.op_type == "Conv" and _is_plain(node, settings):
+            kernel, bias = (stored[name] for name in node.input[1:])
+            outputs, inputs, rows, columns = kernel.shape
+            sizes = {"inputs": inputs, "outputs": outputs, "rows": rows, "columns": columns}
+            padding = settings.get("pads", [0, 0, 0, 0])[:2]
+            layers.append({"kind": "convolution", **sizes, "padding": padding, "relu": False})
+            weights += [kernel, bias]
+        elif node.op_type == "Relu" and layers and layers[-1]["kind"] == "convolution":
+            layers[-1]["relu"] = True
+        elif node.op_type == "MaxPool" and _is_plain(node, settings):
+            rows, columns = settings["kernel_shape"]
+            layers.append({"kind": "pooling", "rows": rows, "columns": columns})
+        elif node.op_type not in SKIPPED:
+            raise ModelError(
+                f"got a network with a layer {node.op_type} of a kind that the page does not know; "
+                f"expected convolutions, ReLU and max-pooling; try the reader that is shipped"
+            )
+    return layers, weights
+
+
+def _is_plain(node: Any, settings: dict[str, list[int]]) -> bool:
+    """Return whether a layer has nothing that the page's forward pass leaves out."""
+    strides = settings.get("strides", [1, 1])
+    pads = settings.get("pads", [0, 0, 0, 0])
+    if node.op_type == "MaxPool":
+        return strides == settings["kernel_shape"] and not any(pads)
+    group = next((a.i for a in node.attribute if a.name == "group"), 1)
+    same = strides == settings.get("dilations", [1, 1]) == [1, 1]
+    return same and group == 1 and pads[:2] == pads[2:] and len(node.input) == 3
+
+
+@cache
+def _part(name: str) -> str:
+    return (PARTS / name).read_text(encoding="utf-8")
+
+
+def _checksum(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

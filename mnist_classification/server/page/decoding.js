@@ -1,0 +1,111 @@
+"use strict";
+// What the network saw step by step → a number, how probable it is, and where its digits are.
+// The same as reader/decoding.py, which says where it comes from.
+//
+//   const { text, probability, probabilities, spans } = decode(views);
+//
+// A view is per step the probabilities of eleven classes: the digits, and "nothing new".
+
+const BLANK = 10;
+const TINY = 1e-30;
+
+// The text that is the most probable over all views of a row.
+function decode(views) {
+  const candidates = [...new Set(views.map(bestPath))].sort();
+  let scores = scoreTexts(views, candidates);
+  let text = candidates[highest(scores)];
+  for (let round = 0; round < text.length; round++) {
+    // A digit more or less probable than the best path makes it.
+    const changed = changeEach(text);
+    scores = scoreTexts(views, changed);
+    const better = changed[highest(scores)];
+    if (better === text) break;
+    text = better;
+  }
+  if (!text) return { text, probability: Math.max(...scores), probabilities: [], spans: [] };
+  const table = Array.from(text, (_, i) => scores.slice(10 * i, 10 * i + 10));
+  const probabilities = table.map((row) => {
+    const sum = Math.max(TINY, row.reduce((a, b) => a + b));
+    return row.map((score) => score / sum);
+  });
+  return { text, probability: table[0][text[0]], probabilities, spans: align(views[0], text) };
+}
+
+function changeEach(text) {
+  const digits = [...Array(10).keys()];
+  return Array.from(text, (_, i) =>
+    digits.map((digit) => text.slice(0, i) + digit + text.slice(i + 1)),
+  ).flat();
+}
+
+const highest = (numbers) => numbers.indexOf(Math.max(...numbers));
+
+// What the most probable class of each step spells.
+function bestPath(view) {
+  const best = view.map(highest);
+  return best.filter((c, step) => c !== BLANK && c !== best[step - 1]).join("");
+}
+
+// The mean over the views of each text's probability.
+function scoreTexts(views, texts) {
+  return texts.map(
+    (text) => views.reduce((sum, view) => sum + textProbability(view, text), 0) / views.length,
+  );
+}
+
+// The classes to go through: "nothing new" before, between and behind the digits.
+function spell(text) {
+  return [BLANK, ...Array.from(text, (digit) => [Number(digit), BLANK]).flat()];
+}
+
+// Whether the state may be reached past the "nothing new" before it.
+function maySkip(states, s) {
+  return s > 1 && states[s] !== BLANK && states[s] !== states[s - 2];
+}
+
+// The probability of a text: all ways of spelling it, summed.
+function textProbability(view, text) {
+  const states = spell(text);
+  let reached = states.map((c, s) => (s < 2 ? view[0][c] : 0));
+  let log = 0;
+  for (const step of view.slice(1)) {
+    const next = states.map((c, s) => {
+      const came = reached[s] + (s ? reached[s - 1] : 0);
+      return (came + (maySkip(states, s) ? reached[s - 2] : 0)) * step[c];
+    });
+    const total = next.reduce((a, b) => a + b) + TINY;
+    reached = next.map((value) => value / total);
+    log += Math.log(total);
+  }
+  const last = states.length - 1;
+  return Math.exp(log) * (reached[last] + (last ? reached[last - 1] : 0));
+}
+
+// Each digit's first step and the one after its last, on the most probable way of spelling (Viterbi).
+function align(view, text) {
+  const states = spell(text);
+  const log = (step, s) => Math.log(step[states[s]] + TINY);
+  let best = states.map((_, s) => (s < 2 ? log(view[0], s) : -Infinity));
+  const came = [states.map(() => 0)];
+  for (const step of view.slice(1)) {
+    const before = best;
+    const back = states.map((_, s) => {
+      const ways = [before[s], s > 0 ? before[s - 1] : -Infinity];
+      ways.push(maySkip(states, s) ? before[s - 2] : -Infinity);
+      return highest(ways);
+    });
+    best = back.map((steps, s) => before[s - steps] + log(step, s));
+    came.push(back);
+  }
+  let state = states.length - (best.at(-1) > best.at(-2) ? 1 : 2);
+  const spans = Array.from(text, () => [0, 0]);
+  for (let step = view.length - 1; step >= 0; step--) {
+    if (states[state] !== BLANK) {
+      const span = spans[(state - 1) / 2];
+      span[0] = step;
+      span[1] = Math.max(span[1], step + 1);
+    }
+    state -= came[step][state];
+  }
+  return spans;
+}

@@ -1,0 +1,514 @@
+"use strict";
+// The paper, the pen, and what is shown of the answer. Reading itself is done in a worker.
+
+const find = (id) => document.getElementById(id);
+const paper = find("paper");
+const pad = find("pad");
+
+// ---- Strokes: points are kept, and drawn anew whenever something changes.
+
+let strokes = []; // arrays of [x, y] in pixels of the paper
+let size = { width: 0, height: 0 };
+let pointer = null; // the one that is drawing
+let cursor = null; // where the keyboard's pen is, and whether it is down
+
+const penWidth = () => Math.min(14, Math.max(4, size.height * 0.03));
+
+function draw() {
+  const context = pad.getContext("2d");
+  const ratio = pad.width / size.width || 1;
+  const colour = getComputedStyle(pad).getPropertyValue("--pen");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, size.width, size.height);
+  context.lineWidth = penWidth();
+  context.lineCap = context.lineJoin = "round";
+  context.strokeStyle = context.fillStyle = colour;
+  for (const stroke of strokes) drawStroke(context, stroke);
+  if (cursor && document.activeElement === pad) {
+    context.beginPath();
+    context.arc(cursor.x, cursor.y, penWidth() * (cursor.down ? 0.5 : 1.2), 0, 7);
+    if (cursor.down) context.fill();
+    context.lineWidth = 2;
+    context.stroke();
+  }
+  find("undo").disabled = !strokes.length;
+  find("clear").disabled = !strokes.length && find("photo").hidden;
+  find("hint").hidden = strokes.length > 0 || !find("photo").hidden;
+}
+
+// A curve through the middles between points.
+function drawStroke(context, points) {
+  context.beginPath();
+  context.moveTo(...points[0]);
+  for (let i = 1; i < points.length - 1; i++) {
+    const [x, y] = points[i];
+    const [u, v] = points[i + 1];
+    context.quadraticCurveTo(x, y, (x + u) / 2, (y + v) / 2);
+  }
+  context.lineTo(...points.at(-1)); // a point alone becomes a dot
+  context.stroke();
+}
+
+function resize() {
+  const { clientWidth: width, clientHeight: height } = paper;
+  if (!width || !height) return;
+  if (size.width) {
+    const factor = Math.min(width / size.width, height / size.height);
+    strokes = strokes.map((stroke) => stroke.map(([x, y]) => [x * factor, y * factor]));
+    cursor = null;
+  }
+  size = { width, height };
+  for (const canvas of [pad, find("boxes")]) {
+    canvas.width = Math.round(width * devicePixelRatio);
+    canvas.height = Math.round(height * devicePixelRatio);
+  }
+  draw();
+  drawBoxes();
+}
+
+let drawing = 0;
+function changed(options) {
+  if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; draw(); });
+  ask(options);
+}
+
+// ---- The pen
+
+function addPoints(event) {
+  const bounds = pad.getBoundingClientRect();
+  const merged = event.getCoalescedEvents?.() ?? [];
+  const stroke = strokes.at(-1);
+  for (const { clientX, clientY } of merged.length ? merged : [event]) {
+    const point = [clientX - bounds.left, clientY - bounds.top];
+    const last = stroke.at(-1);
+    if (!last || Math.hypot(point[0] - last[0], point[1] - last[1]) >= 0.5) stroke.push(point);
+  }
+}
+
+pad.addEventListener("pointerdown", (event) => {
+  if (pointer !== null || event.button !== 0) return; // a second finger, the palm, another button
+  event.preventDefault();
+  pad.focus({ preventScroll: true, focusVisible: false });
+  pad.setPointerCapture(event.pointerId);
+  pointer = event.pointerId;
+  cursor = null;
+  closePhoto();
+  strokes.push([]);
+  addPoints(event);
+  changed({ since: event.timeStamp });
+});
+
+pad.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== pointer) return;
+  addPoints(event);
+  changed({ since: event.timeStamp });
+});
+
+function lift(event) {
+  if (event.pointerId !== pointer) return;
+  pointer = null;
+  if (event.type === "pointercancel") strokes.pop(); // the browser took it for something else
+  changed({ whole: true, since: event.timeStamp });
+}
+for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
+  pad.addEventListener(kind, lift);
+pad.addEventListener("contextmenu", (event) => event.preventDefault());
+
+pad.addEventListener("keydown", (event) => {
+  const step = (event.shiftKey ? 0.01 : 0.04) * size.height;
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const way = ways[event.key];
+  if ((!way && event.key !== " ") || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  cursor ??= { x: size.width * 0.1, y: size.height * 0.25, down: false };
+  if (way) {
+    cursor.x = Math.min(size.width, Math.max(0, cursor.x + way[0] * step));
+    cursor.y = Math.min(size.height, Math.max(0, cursor.y + way[1] * step));
+  } else {
+    cursor.down = !cursor.down;
+    if (cursor.down) {
+      closePhoto();
+      strokes.push([]);
+    }
+  }
+  if (cursor.down) strokes.at(-1).push([cursor.x, cursor.y]);
+  changed({ whole: !cursor.down, since: event.timeStamp });
+});
+for (const kind of ["focus", "blur"]) pad.addEventListener(kind, draw);
+
+function undo() {
+  if (pointer !== null || !strokes.length) return;
+  if (cursor) cursor.down = false;
+  strokes.pop();
+  changed({ whole: true });
+}
+
+function clear() {
+  pointer = null;
+  if (cursor) cursor.down = false;
+  strokes = [];
+  closePhoto();
+  changed({ whole: true });
+}
+
+find("undo").addEventListener("click", undo);
+find("clear").addEventListener("click", clear);
+addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
+    event.preventDefault();
+    undo();
+  }
+});
+
+// ---- Reading: one question at a time, always about the newest strokes.
+
+const PAUSE = 30; // milliseconds between two questions while writing
+let reader = null;
+let asked = null; // the question that the worker is at
+let next = null;
+let planned = 0; // the timer that asks it
+const milliseconds = []; // that each answer took, from the oldest point that it is the first to know
+let free = -Infinity; // since when the worker has been idle
+
+function startReader() {
+  const source = new Blob([find("worker").textContent], { type: "text/javascript" });
+  const address = URL.createObjectURL(source);
+  try {
+    reader = new Worker(address);
+  } catch {
+    notice("This browser starts no workers, so nothing can be read here.");
+    return;
+  }
+  reader.onmessage = ({ data }) => answered(data);
+  reader.onerror = () => notice("The reader has stopped; load the page again.");
+  reader.postMessage(JSON.parse(find("network").textContent));
+}
+
+// `whole`: the pen is up, so there is time for a second look. `since`: when what is new came in.
+function ask({ whole = false, since = performance.now() } = {}) {
+  next = { whole, since: Math.min(since, next?.since ?? Infinity) };
+  document.body.dataset.state = "reading";
+  plan();
+}
+
+function plan() {
+  if (asked || !next || !reader) return;
+  clearTimeout(planned);
+  planned = setTimeout(send, next.whole ? 0 : free + PAUSE - performance.now());
+}
+
+function send() {
+  asked = next;
+  next = null;
+  reader.postMessage({
+    strokes: strokes.filter((stroke) => stroke.length),
+    smallest: size.height * 0.06,
+    views: asked.whole ? 3 : 1,
+    inside: asked.whole && find("inside").open,
+  });
+}
+
+function answered(rows) {
+  const { whole, since } = asked;
+  asked = null;
+  free = performance.now();
+  if (find("photo").hidden) {
+    show(rows, whole);
+    if (milliseconds.length > 999) milliseconds.shift();
+    milliseconds.push(Math.round(performance.now() - since));
+    if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
+  }
+  if (!next) document.body.dataset.state = "read";
+  plan();
+}
+
+// ---- The answer
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+const percent = (share) => {
+  if (share > 0.999) return "100 %";
+  return share < 0.001 ? "0 %" : `${(100 * share).toFixed(share > 0.099 && share < 0.99 ? 0 : 1)} %`;
+};
+
+function show(rows, final) {
+  const written = rows.filter((row) => row.text);
+  const answer = find("answer");
+  const verdict = find("verdict");
+  const sure = written.length > 0 && written.every((row) => row.sure);
+  answer.className = written.length ? "" : "empty";
+  answer.replaceChildren(...(written.length ? spellRows(written) : [emptyWords(rows)]));
+  verdict.textContent = written.length ? (sure ? "sure" : "not sure") : "";
+  verdict.className = sure ? "sure" : "unsure";
+  showDigits(written);
+  if (final) {
+    showSeen(rows);
+    const spoken = written.map((row) => row.text.split("").join(" ")).join(", ");
+    find("spoken").textContent = spoken ? `${spoken}, ${verdict.textContent}` : answer.textContent;
+  }
+}
+
+const emptyWords = (rows) => (rows.length ? "No digit that I know" : "Nothing here yet");
+
+function spellRows(rows) {
+  return rows.flatMap((row, number) => [
+    ...(number ? ["\n"] : []),
+    ...row.digits.map((digit) =>
+      element("span", { className: digit.sure ? "" : "unsure" }, String(digit.label)),
+    ),
+  ]);
+}
+
+// One card per digit; a card that is there already is changed, so that its bars move.
+function showDigits(rows) {
+  const list = find("digits");
+  const digits = rows.flatMap((row) => row.digits.map((digit, i) => ({ ...digit, first: !i })));
+  while (list.children.length > digits.length) list.lastChild.remove();
+  while (list.children.length < digits.length) list.append(makeCard());
+  digits.forEach((digit, number) => fillCard(list.children[number], digit, number));
+}
+
+function makeCard() {
+  const bars = element("div", { className: "bars" });
+  bars.setAttribute("role", "img");
+  for (let i = 0; i < 10; i++) bars.append(element("i", {}, element("b")));
+  for (let i = 0; i < 10; i++) bars.append(element("span", {}, String(i)));
+  const head = element("p", { className: "head" }, ...["b", "span", "em"].map((n) => element(n)));
+  return element("li", {}, head, bars);
+}
+
+function fillCard(card, digit, number) {
+  const [label, share, doubt] = card.firstChild.children;
+  label.textContent = digit.label;
+  share.textContent = percent(digit.probability);
+  doubt.textContent = digit.sure ? "" : "not sure";
+  card.className = `${digit.sure ? "" : "unsure"} ${digit.first && number ? "break" : ""}`;
+  const bars = card.lastChild;
+  digit.probabilities.forEach((probability, i) => {
+    bars.children[i].firstChild.style.transform = `scaleY(${probability})`;
+    for (const part of [bars.children[i], bars.children[i + 10]])
+      part.className = i === digit.label ? "chosen" : "";
+  });
+  const words = digit.probabilities.map((probability, i) => `${i}: ${percent(probability)}`);
+  bars.setAttribute("aria-label", words.join(", "));
+}
+
+// ---- What the network sees
+
+function showSeen(rows) {
+  const seen = rows.filter((row) => row.strip);
+  find("seen").hidden = !seen.length;
+  find("strips").replaceChildren(...seen.map(drawSeen));
+  if (find("inside").open) showLayers(seen[0]?.layers ?? []);
+}
+
+// The strip, and below it a row of cells per digit, one cell per step.
+function drawSeen({ text, strip: { values, length, steps } }) {
+  const zoom = 4;
+  const cell = 12;
+  const canvas = element("canvas", { width: length * zoom, height: 32 * zoom + 10 * cell + 8 });
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `The strip that is read as ${text || "nothing"}`);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  const grey = Uint8Array.from(values, (value) => 255 * Math.min(1, Math.max(0, value)));
+  context.drawImage(tile(grey, length, 32), 0, 0, length * zoom, 32 * zoom);
+  const wide = (length * zoom) / steps.length;
+  context.font = `${cell - 1}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  steps.forEach((step, x) => {
+    for (let digit = 0; digit < 10; digit++) {
+      const top = 32 * zoom + 8 + digit * cell;
+      context.fillStyle = heat(step[digit]);
+      context.fillRect(x * wide, top, Math.ceil(wide), cell - 1);
+      if (step[digit] < 0.5) continue;
+      context.fillStyle = "#000";
+      context.fillText(digit, (x + 0.5) * wide, top + cell / 2);
+    }
+  });
+  const around = element("div", { className: "scroll", tabIndex: 0 }, canvas);
+  around.setAttribute("role", "group");
+  around.setAttribute("aria-label", "Strip, scrolls sideways");
+  return around;
+}
+
+// From nothing, dark blue, to certain, yellow.
+function heat(share) {
+  const mix = (from, to) => Math.round(from + (to - from) * Math.sqrt(share));
+  return `rgb(${mix(22, 255)} ${mix(26, 208)} ${mix(42, 74)})`;
+}
+
+function tile(bytes, width, height, colour = (value) => [value, value, value]) {
+  const canvas = element("canvas", { width, height });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  bytes.forEach((value, i) => image.data.set([...colour(value), 255], 4 * i));
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+// ---- Inside
+
+const warm = (value) => [22 + 0.91 * value, 26 + 0.71 * value, 42 + 0.13 * value];
+
+function showLayers(layers) {
+  find("inside-caption").hidden = !layers.length;
+  find("layers").replaceChildren(
+    ...(layers.length ? layers.map(drawLayer) : [element("p", {}, "Write something first.")]),
+  );
+}
+
+const MOST = 32; // features of one layer that are shown
+const SHAPE = 5; // width to height of a layer's picture
+
+function drawLayer({ rows, columns, height, width, channels, bytes }, number) {
+  const count = Math.min(channels, MOST);
+  const across = Math.max(1, Math.min(count, Math.round(Math.sqrt((count * (height + 1) * SHAPE) / width))));
+  const down = Math.ceil(count / across);
+  const gap = 1;
+  const canvas = element("canvas");
+  canvas.width = across * (width + gap) - gap;
+  canvas.height = down * (height + gap) - gap;
+  const context = canvas.getContext("2d");
+  for (let c = 0; c < count; c++) {
+    const part = bytes.subarray(c * height * width, (c + 1) * height * width);
+    const [x, y] = [c % across, Math.floor(c / across)];
+    context.drawImage(tile(part, width, height, warm), x * (width + gap), y * (height + gap));
+  }
+  const shown = count < channels ? `, ${count} of them here` : "";
+  const size = `${channels} features of ${height}×${width}${shown}`;
+  const title = `${number + 1}. Convolution ${rows}×${columns}: ${size}`;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", title);
+  return element("figure", {}, element("figcaption", {}, title), canvas);
+}
+
+find("inside").addEventListener("toggle", () => ask({ whole: true }));
+
+// ---- Pictures: the server reads them, where there is one.
+
+const served = location.protocol === "http:" || location.protocol === "https:";
+let reading = 0; // which picture the newest question is about
+let boxes = [];
+
+function notice(words) {
+  find("notice").textContent = words;
+}
+
+async function readPicture(file) {
+  if (!served) {
+    notice("Pictures are read by the server: start `mnist serve` and open the page from there.");
+    return;
+  }
+  const number = ++reading;
+  const photo = find("photo");
+  strokes = [];
+  boxes = [];
+  photo.src = URL.createObjectURL(file);
+  photo.hidden = false;
+  show([], true);
+  draw();
+  drawBoxes();
+  notice("Reading the picture …");
+  const answer = await askServer(file);
+  if (number !== reading) return; // another picture came, or it was put away
+  notice(answer.error ?? "");
+  const lines = answer.lines ?? [answer];
+  const rows = lines.map((line) => ({ ...line, digits: line.digits ?? [] }));
+  show(rows, true);
+  if (!answer.error && !answer.text) find("answer").textContent = "No digit on this picture";
+  boxes = rows.flatMap((row) => row.digits).filter((digit) => digit.box);
+  drawBoxes();
+}
+
+// What the server says; `error` where it says nothing, or nothing that can be understood.
+async function askServer(file) {
+  let response;
+  try {
+    response = await fetch("read", { method: "POST", body: file, signal: AbortSignal.timeout(30000) });
+  } catch {
+    return { error: "The server does not answer. Is `mnist serve` still running?" };
+  }
+  const answer = await response.json().catch(() => null);
+  const said = answer?.error ?? answer?.detail;
+  if (response.ok && answer && !answer.error) return answer;
+  return { error: typeof said === "string" ? said : `The server can't read it (${response.status}).` };
+}
+
+function closePhoto() {
+  const photo = find("photo");
+  if (photo.hidden) return;
+  reading++;
+  URL.revokeObjectURL(photo.src);
+  photo.removeAttribute("src");
+  photo.hidden = true;
+  boxes = [];
+  notice("");
+  drawBoxes();
+}
+
+// Frames round the digits, where they lie on the picture as it is shown.
+function drawBoxes() {
+  const canvas = find("boxes");
+  const photo = find("photo");
+  canvas.hidden = photo.hidden || !photo.naturalWidth;
+  if (canvas.hidden) return;
+  const context = canvas.getContext("2d");
+  const scale = Math.min(canvas.width / photo.naturalWidth, canvas.height / photo.naturalHeight);
+  const left = (canvas.width - scale * photo.naturalWidth) / 2;
+  const top = (canvas.height - scale * photo.naturalHeight) / 2;
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.lineWidth = 2 * devicePixelRatio;
+  for (const { box, sure } of boxes) {
+    const style = getComputedStyle(canvas);
+    context.strokeStyle = style.getPropertyValue(sure ? "--accent" : "--unsure");
+    const [x, y, right, bottom] = box.map((edge) => edge * scale);
+    context.strokeRect(left + x, top + y, right - x, bottom - y);
+  }
+}
+
+const pictureIn = (items) => [...(items ?? [])].find((file) => file.type.startsWith("image/"));
+
+function offer(files) {
+  const file = pictureIn(files);
+  if (file) readPicture(file);
+  else if (files?.length) notice("That is no picture.");
+}
+
+find("photo").addEventListener("load", drawBoxes);
+find("open").addEventListener("click", () => {
+  if (served) find("file").click();
+  else readPicture(null);
+});
+find("file").addEventListener("change", ({ target }) => {
+  offer(target.files);
+  target.value = ""; // the same file may be chosen again
+});
+addEventListener("paste", (event) => offer(event.clipboardData?.files));
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  paper.classList.add("offered");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) paper.classList.remove("offered");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  paper.classList.remove("offered");
+  offer(event.dataTransfer.files);
+});
+
+// ---- Start
+
+new ResizeObserver(resize).observe(paper);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  draw();
+  drawBoxes();
+});
+resize();
+startReader();

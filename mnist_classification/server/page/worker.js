@@ -1,0 +1,72 @@
+"use strict";
+// Reads in a worker, so that the pen never waits. The page sends first the network's description,
+// then {strokes, smallest, views, inside}; the answer is a list of rows.
+
+const VIEWS = [0.75, 0.6, 0.9]; // shares of the strip's height that the ink fills
+let network;
+let calibration;
+
+// How often a row of this probability is right.
+function calibrate(probability) {
+  const kept = Math.min(Math.max(probability, 1e-9), 1 - 1e-9);
+  const logit = calibration.slope * Math.log(kept / (1 - kept)) + calibration.offset;
+  return 1 / (1 + Math.exp(-Math.min(Math.max(logit, -50), 50)));
+}
+
+function readRow(strokes, request) {
+  const strips = VIEWS.slice(0, request.views).map((share) =>
+    drawStrip(strokes, share, request.smallest),
+  );
+  const layers = [];
+  const look = (layer, map) => {
+    if (layer.kind === "convolution") layers.push(picture(layer, map));
+  };
+  const views = strips.map((strip, number) =>
+    softmax(forward(network, strip.values, strip.length, request.inside && !number ? look : undefined)),
+  );
+  const { text, probability, probabilities, spans } = decode(views);
+  const calibrated = calibrate(probability);
+  const [strip] = strips;
+  const digits = Array.from(text, (label, i) => {
+    const likely = calibrate(probabilities[i][label]);
+    const [first, last] = spans[i].map((step) => strip.left + (2 * step) / strip.scale);
+    return {
+      label: Number(label),
+      probability: probabilities[i][label],
+      probabilities: probabilities[i],
+      sure: likely >= calibration.threshold,
+      span: spans[i],
+      place: [first, last],
+    };
+  });
+  const sure = text !== "" && calibrated >= calibration.threshold;
+  const seen = { values: strip.values, length: strip.length, steps: views[0] };
+  return { text, sure, probability: calibrated, digits, strip: seen, layers };
+}
+
+// A map as bytes for a picture: channel after channel, each from nothing to its layer's strongest.
+function picture(layer, { height, width, channels, values }) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  const scale = 255 / Math.max(high - low, 1e-9);
+  const bytes = new Uint8Array(values.length);
+  for (let place = 0; place < height * width; place++)
+    for (let c = 0; c < channels; c++)
+      bytes[c * height * width + place] = (values[place * channels + c] - low) * scale;
+  const { rows, columns } = layer;
+  return { rows, columns, height, width, channels, bytes };
+}
+
+onmessage = ({ data }) => {
+  if (data.network) {
+    network = unpackNetwork(data.network);
+    calibration = data.calibration;
+    return;
+  }
+  const rows = data.strokes.length ? findRows(data.strokes) : [];
+  postMessage(rows.map((row) => readRow(row, data)));
+};
