@@ -15,18 +15,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
-from read_real_digits import WITHOUT
+from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
 from scipy.stats import binomtest
 
 from mnist_classification import Reader, load_mnist
 from mnist_classification.data import Examples
 from mnist_classification.files import write_atomically
-from mnist_classification.reader import ink
 from mnist_classification.reader.reader import SHIPPED_READER
 
 RESULT = Path("runs") / "benchmarks" / "read_synthetic.json"
@@ -320,7 +318,7 @@ def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, d
 
 def take_away_stages(model: Path, count: int, seed: int) -> str:
     """Return, for each stage of the reader, what is lost without it, as Markdown."""
-    reader, examples = Reader(model), load_mnist().test
+    examples = load_mnist().test
     pages = {
         name: [
             make_page(examples, style, np.random.default_rng([seed, number, page]))
@@ -329,15 +327,14 @@ def take_away_stages(model: Path, count: int, seed: int) -> str:
         for number, (name, style) in enumerate(STYLES.items())
     }
 
-    def exact() -> dict[str, float]:
+    def exact(reader: Reader) -> dict[str, float]:
         return {name: measure(reader, written)["exact"] for name, written in pages.items()}
 
-    whole = exact()
+    whole = exact(Reader(model))
     mean = float(np.mean(list(whole.values())))
     lines = ["| without | read exactly | lost most on |", "|---|---|---|", f"| – | {mean:.1%} | |"]
-    for stage, stand_in in WITHOUT.items():
-        with patch.object(ink, stage, stand_in):
-            left = exact()
+    for stage in WITHOUT:
+        left = exact(reader_without(model, stage))
         worst = min(STYLES, key=lambda name: left[name] - whole[name])
         lines.append(
             f"| `{stage}` | {np.mean(list(left.values())):.1%} "

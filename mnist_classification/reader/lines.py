@@ -9,12 +9,13 @@ right the network says by how sure it is of what it reads. So the ink only has t
 rules, frames and patterns are left for the network, which has seen them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from . import ink as stages
+from . import ink
 from .strips import Region
 
 WIDEST, NARROWEST = 16.0, 0.25  # width to height of a picture that may be a line as it is
@@ -43,13 +44,29 @@ class Page:
     ink: np.ndarray
 
 
-def prepare(pixels: np.ndarray) -> Page:
+@dataclass(frozen=True)
+class Stages:
+    """The stages from pixels to ink, one function each, so that a benchmark may take one away."""
+
+    project_colours: Callable[[np.ndarray], np.ndarray] = ink.project_colours
+    flatten_light: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.flatten_light
+    scale_contrast: Callable[[np.ndarray], np.ndarray] = ink.scale_contrast
+    separate_ink: Callable[[np.ndarray], np.ndarray] = ink.separate_ink
+    drop_frame: Callable[[np.ndarray], np.ndarray] = ink.drop_frame
+    remove_rules: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.remove_rules
+    drop_edges: Callable[[np.ndarray], np.ndarray] = ink.drop_edges
+
+
+ALL_STAGES = Stages()
+
+
+def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES) -> Page:
     """Find which colour the ink is, take the light out, and tell ink from paper."""
     darkness = stages.project_colours(pixels)
     flat = stages.flatten_light(darkness, pixels)
     strength = stages.scale_contrast(flat)
-    marks = stages.separate_ink(strength)
-    marks = stages.drop_edges(stages.remove_rules(stages.drop_frame(marks), strength))
+    marks = stages.drop_frame(stages.separate_ink(strength))
+    marks = stages.drop_edges(stages.remove_rules(marks, strength))
     return Page(pixels, darkness, flat, marks)
 
 
@@ -70,16 +87,16 @@ def propose(page: Page) -> list[list[Region]]:
     return guesses
 
 
-def find_rows(ink: np.ndarray) -> list[Region]:
+def find_rows(marks: np.ndarray) -> list[Region]:
     """Return where marks stand side by side, from the top; (H, W) bool."""
-    labels, count = ndimage.label(ink, stages.EIGHT)
+    labels, count = ndimage.label(marks, ink.EIGHT)
     if not 0 < count <= MAX_MARKS:
         return []
     boxes = np.array(
         [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)], float
     )
     high = boxes[:, 3] - boxes[:, 1]
-    large = (high >= SMALLEST * high.max()) & (high >= stages.MIN_HEIGHT)
+    large = (high >= SMALLEST * high.max()) & (high >= ink.MIN_HEIGHT)
     rows = _group(boxes[large])
     for box in boxes[~large]:  # points, dashes, parts of digits: with the row that they are in
         if max(box[2] - box[0], box[3] - box[1]) >= SPECK * high.max():

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from ..errors import PictureError
 from .decoding import Decoded, decode
-from .lines import Page, prepare, propose
+from .lines import ALL_STAGES, Page, Stages, prepare, propose
 from .picture import Picture, load_pixels
 from .recognizer import load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
@@ -141,18 +141,26 @@ class Seen:
 class Reader:
     """Reads numbers from pictures; one reader may serve many threads."""
 
-    def __init__(self, model: str | Path = SHIPPED_READER, *, threshold: float | None = None):
+    def __init__(
+        self,
+        model: str | Path = SHIPPED_READER,
+        *,
+        threshold: float | None = None,
+        stages: Stages = ALL_STAGES,
+    ):
         """Load the network.
 
         Args:
             model: folder with model.onnx, or an ONNX file.
             threshold: a number is sure from this probability on; else what calibration chose.
+            stages: from pixels to ink.
 
         Raises:
             ModelError: there is no model, or it is damaged, or reads no lines.
         """
         self.recognizer = load_recognizer(model)
         self.threshold = self.recognizer.threshold if threshold is None else threshold
+        self.stages = stages
 
     def read(self, picture: Picture) -> Reading:
         """Read one picture: a path, the bytes of a file, a PIL image or an array.
@@ -161,7 +169,7 @@ class Reader:
             PictureError: it can't be read. A picture without numbers gives an empty reading.
         """
         pixels, scale = load_pixels(picture)
-        return self.describe(self.look(prepare(pixels)), scale)
+        return self.describe(self.look(prepare(pixels, self.stages)), scale)
 
     def read_many(self, pictures: Iterable[Picture]) -> Iterator[Reading]:
         """Read pictures in order; what can't be read gives a reading with `error`."""
