@@ -69,14 +69,19 @@ def table(result: dict[str, Any]) -> str:
     """Return the Markdown table of a result."""
     rates = result["images_per_second"]
     lines = [
-        f"| images/s, median | {' | '.join(WAYS)} | 2 processes to 1 of 1 thread |",
-        "|---|" + "---|" * (len(WAYS) + 1),
+        f"| images/s, median | {' | '.join(WAYS)} | 2 processes to 1 of 1 thread "
+        "| ms a step costs besides | half of the time is lost at |",
+        "|---|" + "---|" * (len(WAYS) + 3),
     ]
     for recipe, by_way in rates.items():
         medians = {way: statistics.median(measured) for way, measured in by_way.items()}
         cells = " | ".join(f"{medians[way]:,.0f}" for way in WAYS)
         ratio = medians["2 processes"] / medians["1 process, 1 thread"]
-        lines.append(f"| {recipe} | {cells} | {ratio:.2f}× |")
+        batch = find_recipe(RECIPES[recipe]).batch_size
+        alone = batch / medians["1 process, 1 thread"]
+        besides = batch / medians["2 processes"] - alone / 2
+        lost = f"{alone / besides:.0f} processes" if besides > 0 else "–"
+        lines.append(f"| {recipe} | {cells} | {ratio:.2f}× | {1000 * besides:.1f} | {lost} |")
     where = result["environment"]
     rounds = len(rates[next(iter(rates))]["2 processes"])
     lines.append(

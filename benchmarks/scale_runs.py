@@ -32,6 +32,7 @@ RECIPE = find_recipe("vanilla+num-epochs=1")
 def experiment(engine: str, count: int, data_dir: Path) -> dict[str, Any]:
     """Do so many runs; return when each was done, from the start, and the seconds of its own."""
     finished, work = [], []
+    driver = time.process_time()
     data, options = load_mnist(data_dir), Options(workers=count_cores(), engine=engine)
     runs = [Run(RECIPE, seed) for seed in range(count)]
     started = time.perf_counter()
@@ -46,7 +47,14 @@ def experiment(engine: str, count: int, data_dir: Path) -> dict[str, Any]:
                 work.append(outcome.total_seconds)
         files = len(list(Path(folder).glob("*.json")))
     print(f"{engine}: {count} runs, {files} files, {finished[-1]:.1f} s", file=sys.stderr)
-    return {"engine": engine, "files": files, "finished": finished, "work": work}
+    driver = time.process_time() - driver
+    return {
+        "engine": engine,
+        "files": files,
+        "finished": finished,
+        "work": work,
+        "driver": driver,
+    }
 
 
 def overhead(measured: dict[str, Any], slots: int) -> float:
@@ -105,10 +113,15 @@ def table(result: dict[str, Any]) -> str:
             f"| {statistics.median(besides):.2f}{spread} |"
         )
     pace = paces(result["long"])
+    driver = result["long"]["driver"] / len(result["long"]["finished"])
     where = result["environment"]
     lines.append(
         f"\nThe {len(result['long']['finished']):,} runs left {result['long']['files']:,} files; "
-        f"runs per second, by the hundred: {', '.join(f'{p:.1f}' for p in pace)}. {slots} slots; "
+        f"runs per second, by the hundred: {', '.join(f'{p:.1f}' for p in pace)}. "
+        f"The command that asked spent "
+        f"{1000 * driver:.0f} ms of processor time on each: enough for {1 / driver:.0f} runs a "
+        f"second, so that a thousand machines of 64 cores stay busy with runs of "
+        f"{64_000 * driver / 60:.0f} minutes or more. {slots} slots here; "
         f"{where['processor']}, PyTorch {where['torch']}."
     )
     return "\n".join(lines)
