@@ -1,6 +1,7 @@
 """Start the server, and end it without breaking off what it is at."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -40,17 +41,20 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        taken = socket.socket(family, kind, protocol)
-        if os.name == "posix":  # elsewhere it lets two programs have the same port
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(listener)
+            if os.name == "posix":  # elsewhere it lets two programs have the same port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            stack.pop_all()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ServeError(
             f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
             f"try --port 0, which takes any"
         ) from None
-    return taken
+    return listener
 
 
 def processors() -> int:

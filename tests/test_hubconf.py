@@ -1,0 +1,44 @@
+"""torch.hub's entry points give the models that ship."""
+
+from types import FunctionType
+
+import pytest
+import torch
+from conftest import ROOT
+
+from mnist_classification import load_model
+from mnist_classification.options import SHIPPED_MODEL
+
+
+def load(name):
+    return torch.hub.load(str(ROOT), name, source="local")
+
+
+def test_every_model_that_ships_has_an_entry_point():
+    shipped = {path.name for path in SHIPPED_MODEL.parent.iterdir() if path.is_dir()}
+    offered = {
+        name
+        for name, value in vars(torch.hub.import_module("hubconf", str(ROOT / "hubconf.py"))).items()
+        if isinstance(value, FunctionType) and not name.startswith("_")
+    }
+    assert offered == shipped
+
+
+def test_mnist_model_takes_bytes_and_gives_its_logits(mnist):
+    images = mnist.test.images[:500]
+    logits = load("mnist_model")(torch.from_numpy(images))
+    expected = load_model(SHIPPED_MODEL).predict(images, "float32")
+    torch.testing.assert_close(logits.softmax(dim=1).detach(), torch.from_numpy(expected))
+    assert (logits.argmax(dim=1).numpy() == mnist.test.labels[:500]).mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 28, 28), torch.zeros(2, 1, 28, 28, dtype=torch.uint8)]
+)
+def test_mnist_model_refuses_anything_else(images):
+    with pytest.raises(ValueError, match=r"expected torch\.uint8"):
+        load("mnist_model")(images)
+
+
+def test_the_reader_reads():
+    assert load("reader").read(ROOT / "plots" / "page.jpg").text == "6042"
