@@ -7,6 +7,8 @@
 
     reader = torch.hub.load("path/to/checkout", "reader", source="local")
     reader.read("photo.jpg").text                      # "2047"
+
+Names that begin with an underscore are not entry points.
 """
 
 import torch

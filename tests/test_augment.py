@@ -6,7 +6,6 @@ import torch
 from scipy import ndimage
 
 from mnist_classification.augment import affine, augment, change_strokes, cut, shift
-from mnist_classification.reader_training.recipe import READER
 from mnist_classification.recipes import Augment
 
 
@@ -192,9 +191,20 @@ def test_every_image_is_changed_by_an_amount_of_its_own(pixels, field):
     assert len({tuple(image.flatten().tolist()) for image in out}) == 30
 
 
-def test_the_recipe_for_reading_keeps_digits_readable(pixels):
+def test_all_changes_together_keep_digits_readable(pixels):
     generator = torch.Generator().manual_seed(0)
-    out = augment(pixels, READER.augment, paper=0.0, generator=generator)
+    strong = Augment(
+        rotation_degrees=15.0,
+        shift_pixels=2,
+        scale_share=0.18,
+        shear=0.3,
+        elastic_pixels=0.8,
+        stroke_strength=0.8,
+        gap_probability=0.15,
+        contrast_share=0.4,
+        noise_share=0.1,
+    )
+    out = augment(pixels, strong, paper=0.0, generator=generator)
     assert out.isfinite().all()
     mass = out.clamp(0, 1).sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
     assert mass.min() > 0.25

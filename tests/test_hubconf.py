@@ -16,9 +16,10 @@ def load(name):
 
 def test_every_model_that_ships_has_an_entry_point():
     shipped = {path.name for path in SHIPPED_MODEL.parent.iterdir() if path.is_dir()}
+    hubconf = torch.hub.import_module("hubconf", str(ROOT / "hubconf.py"))
     offered = {
         name
-        for name, value in vars(torch.hub.import_module("hubconf", str(ROOT / "hubconf.py"))).items()
+        for name, value in vars(hubconf).items()
         if isinstance(value, FunctionType) and not name.startswith("_")
     }
     assert offered == shipped

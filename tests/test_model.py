@@ -11,7 +11,6 @@ PARAMETERS = {
     "deeper-cnn": 159_254,
     "deeper-cnn-batch-norm": 159_574,
     "even-deeper-cnn": 483_094,
-    "reader-cnn": 144_618,
     "whitened-cnn": 215_914,
     "whitened-batch-norm-cnn": 74_938,
     "wider-whitened-cnn": 126_122,
