@@ -397,7 +397,10 @@ def table(result: dict[str, Any]) -> str:
             f"| {row['milliseconds_median']:.0f} ms | {row['milliseconds_95th']:.0f} ms |"
         )
     share = f"{result['not_drawn']:.0%}"
-    lines += ["", f"Not drawn: the {share} of the test images whose centre line is another digit's."]
+    lines += [
+        "",
+        f"Not drawn: the {share} of the test images whose centre line is another digit's.",
+    ]
     if exact := result.get("exact"):
         lines += [
             "",
