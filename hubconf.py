@@ -1,14 +1,12 @@
 """The models that ship, for torch.hub; from a checkout, or a fork that you trust with running code.
 
-    import torch
+import torch
 
-    model = torch.hub.load("path/to/checkout", "mnist_model", source="local")
-    digits = model(images).argmax(dim=1)               # (N, 28, 28) uint8 → (N,)
+model = torch.hub.load("path/to/checkout", "mnist_model", source="local")
+digits = model(images).argmax(dim=1)               # (N, 28, 28) uint8 → (N,)
 
-    reader = torch.hub.load("path/to/checkout", "reader", source="local")
-    reader.read("photo.jpg").text                      # "2047"
-
-Names that begin with an underscore are not entry points.
+reader = torch.hub.load("path/to/checkout", "reader", source="local")
+reader.read("photo.jpg").text                      # "2047"
 """
 
 import torch
