@@ -42,8 +42,8 @@ Stroke = np.ndarray  # (N, 2) float: x, y
 Place = tuple[int, int]  # x, y of a pixel
 
 FINE = 56  # pixels that a digit's 28 are enlarged to before its strokes are thinned
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
-PHONE = {
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
     "is_mobile": True,
@@ -120,7 +120,8 @@ def write_number(
     width, height = size
     digits = [strokes_of(examples.images[index]) for index in indices]
     gap, slope = rng.uniform(0.12, 0.45), rng.normal(0, 0.02)
-    placed, right = [], 0.0
+    placed: list[list[Stroke]] = []
+    right = 0.0
     for digit in digits:
         points = np.concatenate(digit)
         low, high = points.min(axis=0), points.max(axis=0)

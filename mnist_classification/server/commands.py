@@ -1,4 +1,4 @@
-"""The command that serves: arguments and exit codes only, as in cli.py."""
+"""The commands of the page and the server: arguments and exit codes only, as in cli.py."""
 
 import dataclasses
 from pathlib import Path
@@ -56,3 +56,23 @@ def serve(
     from .run import serve
 
     serve(model, host, port, workers, chosen)
+
+
+def page(
+    *,
+    output: Annotated[Path, Parameter(help="HTML file")] = Path("digits.html"),
+    model: Annotated[
+        Path, Parameter(help="directory with model.onnx and config.json")
+    ] = SHIPPED_READER,
+) -> None:
+    """Write the page that reads numbers as they are written: one file, for any browser.
+
+    Example: mnist page --output digits.html
+    """
+    from ..files import make_folder, write_atomically
+    from .page import page_html
+
+    content = page_html(model)
+    make_folder(output.parent)
+    write_atomically(output, content)
+    print(output)

@@ -203,7 +203,7 @@ function send() {
   reader.postMessage({
     strokes: strokes.filter((stroke) => stroke.length),
     smallest: size.height * 0.06,
-    views: asked.whole ? 3 : 1,
+    whole: asked.whole,
     inside: asked.whole && find("inside").open,
   });
 }

@@ -83,8 +83,11 @@ function strokesTouch(a, b, near) {
   return some(a).some(([x, y]) => others.some(([u, v]) => (x - u) ** 2 + (y - v) ** 2 < near ** 2));
 }
 
-// Draw a row so that its ink fills `share` of the strip's height.
-function drawStrip(row, share, smallest = 0) {
+// Draw a row so that its ink fills `share` of the strip's height, leaning to the right by `lean`
+// pixels per pixel: the network takes a line that is dead straight for the wall of a form, which here
+// it can't be.
+function drawStrip(written, share, { lean = 0, smallest = 0 } = {}) {
+  const row = written.map((stroke) => stroke.map(([x, y]) => [x - lean * y, y]));
   const box = boxOf(row);
   // A lone dash is not a digit to be enlarged until it is as high as one.
   const widest = Math.max(...row.map((stroke) => boxOf([stroke])).map((b) => b.right - b.left));

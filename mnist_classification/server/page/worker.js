@@ -1,8 +1,13 @@
 "use strict";
 // Reads in a worker, so that the pen never waits. The page sends first the network's description,
-// then {strokes, smallest, views, inside}; the answer is a list of rows.
+// then {strokes, smallest, whole, inside}; the answer is a list of rows.
 
-const VIEWS = [0.75, 0.6, 0.9]; // shares of the strip's height that the ink fills
+// How a row is shown to the network: the share of the strip's height that the ink fills, and how far
+// it leans. While the pen is down there is time for the first one only.
+const VIEWS = [
+  { share: 0.7, lean: 0.15 },
+  { share: 0.6, lean: 0.15 },
+];
 let network;
 let calibration;
 
@@ -14,8 +19,8 @@ function calibrate(probability) {
 }
 
 function readRow(strokes, request) {
-  const strips = VIEWS.slice(0, request.views).map((share) =>
-    drawStrip(strokes, share, request.smallest),
+  const strips = VIEWS.slice(0, request.whole ? VIEWS.length : 1).map(({ share, lean }) =>
+    drawStrip(strokes, share, { lean, smallest: request.smallest }),
   );
   const layers = [];
   const look = (layer, map) => {
@@ -29,14 +34,12 @@ function readRow(strokes, request) {
   const [strip] = strips;
   const digits = Array.from(text, (label, i) => {
     const likely = calibrate(probabilities[i][label]);
-    const [first, last] = spans[i].map((step) => strip.left + (2 * step) / strip.scale);
     return {
       label: Number(label),
       probability: probabilities[i][label],
       probabilities: probabilities[i],
       sure: likely >= calibration.threshold,
       span: spans[i],
-      place: [first, last],
     };
   });
   const sure = text !== "" && calibrated >= calibration.threshold;

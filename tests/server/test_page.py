@@ -1,0 +1,487 @@
+"""The page in a real browser: drawn on with mouse and finger, by keyboard, from a file, served."""
+
+import asyncio
+import functools
+import itertools
+import json
+import re
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT, assert_one_line_error, miss_browser, run_command
+from onnx import helper
+
+from mnist_classification.errors import ModelError
+from mnist_classification.server.page import SHIPPED_READER, page_html, read_layers
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import draw_numbers
+from axe_playwright_python.async_playwright import Axe
+from draw_numbers import (
+    DESKTOP,
+    PHONE,
+    compare_with_onnx,
+    digit_strip,
+    draw_and_read,
+    draw_by_mouse,
+    draw_by_touch,
+    is_shown,
+    line_strip,
+    open_browser,
+    place_of_paper,
+    wait_for_answer,
+    write_number,
+)
+
+LOOP = asyncio.new_event_loop()  # in a thread of its own: other tests use Playwright's other way
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop_thread():
+    thread = threading.Thread(target=LOOP.run_forever)
+    thread.start()
+    yield
+    LOOP.call_soon_threadsafe(LOOP.stop)
+    thread.join()
+
+
+def wait_for(coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, LOOP).result()
+
+
+def in_browser(test):
+    """Run an async test in the browser's loop."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named):
+        wait_for(test(*arguments, **named))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = draw_numbers.find_browser()
+    if not path:
+        miss_browser()
+    opened = open_browser(path)
+    yield wait_for(opened.__aenter__())
+    wait_for(opened.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    """The page as `mnist page` writes it."""
+    path = tmp_path_factory.mktemp("page") / "new" / "digits.html"
+    result = run_command("page", "--output", path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{path}\n"
+    return path
+
+
+async def open_page(chromium, address, complaints, **options):
+    context = await chromium.new_context(**options)
+    page = await context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(address)
+    return page
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(chromium, page_file, request):
+    """The page opened from a file; the test fails on any message, error or use of the network."""
+    complaints: list[str] = []
+    address = page_file.as_uri()
+    page = wait_for(open_page(chromium, address, complaints, offline=True, **request.param))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    yield page
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("blob:")] == []
+    wait_for(page.context.close())
+
+
+@pytest.fixture
+def shown(small):
+    """Indices of test images whose centre line shows the digit."""
+    return [i for i in range(60) if is_shown(small.test.images[i])]
+
+
+async def draw_line(page, *points):
+    """Draw one straight stroke, places in shares of the paper, by mouse or finger."""
+    _, size = await place_of_paper(page)
+    ends = np.array(points) * size
+    stroke = np.concatenate([np.linspace(a, b, 8) for a, b in itertools.pairwise(ends)])
+    touch = await page.evaluate("navigator.maxTouchPoints > 0")
+    await (draw_by_touch if touch else draw_by_mouse)(page, [stroke])
+
+
+ONE = ((0.3, 0.2), (0.3, 0.8))
+SEVEN = ((0.55, 0.2), (0.75, 0.2), (0.62, 0.8))
+
+
+@in_browser
+async def test_numbers_drawn_on_the_page_are_read(page, small, shown):
+    rng = np.random.default_rng(3)
+    right = 0
+    for count in (1, 2, 3, 4):
+        indices = rng.choice(shown, count, replace=False).tolist()
+        text, _ = await draw_and_read(page, small.test, indices, rng)
+        right += text == "".join(str(small.test.labels[i]) for i in indices)
+    assert right >= 3
+
+
+@in_browser
+async def test_points_are_kept_even_where_the_browser_merges_events(page, small, shown):
+    _, size = await place_of_paper(page)
+    strokes = write_number(small.test, shown[:1], size, np.random.default_rng(0))
+    touch = await page.evaluate("navigator.maxTouchPoints > 0")
+    await (draw_by_touch if touch else draw_by_mouse)(page, strokes)
+    kept = await page.evaluate("strokes")
+    assert len(kept) == len(strokes)
+    assert sum(map(len, kept)) >= 0.8 * sum(map(len, strokes))
+    for drawn, points in zip(strokes, kept, strict=True):
+        away = np.hypot(*(np.array(points)[:, None] - drawn[None]).transpose(2, 0, 1))
+        assert away.min(axis=1).max() < 1.5  # pixels
+
+
+@in_browser
+async def test_undo_takes_back_one_stroke_and_clear_all(page):
+    assert await page.inner_text("#answer") == "Nothing here yet"
+    assert await page.is_disabled("#undo")
+    assert await page.is_disabled("#clear")
+    await draw_line(page, *ONE)
+    assert (await wait_for_answer(page))[0] == "1"
+    await draw_line(page, *SEVEN)
+    assert (await wait_for_answer(page))[0] == "17"
+    assert await page.locator("#digits > li").count() == 2
+    await page.click("#undo")
+    assert (await wait_for_answer(page))[0] == "1"
+    await draw_line(page, *SEVEN)
+    await page.keyboard.press("Control+z")
+    assert (await wait_for_answer(page))[0] == "1"
+    await page.click("#clear")
+    await wait_for_answer(page)
+    assert await page.inner_text("#answer") == "Nothing here yet"
+    assert await page.locator("#digits > li").count() == 0
+    assert await page.evaluate("strokes.length") == 0
+
+
+@in_browser
+async def test_the_answer_comes_while_the_pen_is_down(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    corner, size = await place_of_paper(page)
+    x, y = corner + np.array([0.3, 0.2]) * size
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x, y + 0.6 * size[1], steps=6)
+    await page.locator("#answer:has-text('1')").wait_for()
+    assert await page.evaluate("pointer !== null")
+    await page.mouse.up()
+    await page.context.close()
+
+
+@in_browser
+async def test_bars_strip_and_layers_show_what_the_network_made_of_it(page):
+    await draw_line(page, *ONE)
+    await wait_for_answer(page)
+    label = await page.get_attribute("#digits .bars", "aria-label")
+    shares = [float(share) for share in re.findall(r"\d: ([\d.]+) %", label)]
+    assert len(shares) == 10
+    assert shares.index(max(shares)) == 1
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert await page.get_attribute("#strips canvas", "aria-label") == "The strip that is read as 1"
+    await page.click("summary")
+    await page.locator("#layers figure").first.wait_for()
+    description = json.loads(await page.text_content("#network"))
+    kinds = [layer["kind"] for layer in description["network"]["layers"]]
+    assert await page.locator("#layers figure").count() == kinds.count("convolution")
+
+
+@in_browser
+async def test_what_is_no_digit_is_not_read_with_confidence(page):
+    await draw_line(page, (0.3, 0.5), (0.5, 0.5))  # a dash
+    text, sure = await wait_for_answer(page)
+    assert not (text and sure)
+
+
+@in_browser
+async def test_a_number_can_be_drawn_and_undone_by_keyboard(chromium, page_file):
+    complaints: list[str] = []
+    page = await open_page(chromium, page_file.as_uri(), complaints, **DESKTOP)
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.id") == "pad"
+    await page.keyboard.press(" ")
+    for _ in range(14):
+        await page.keyboard.press("ArrowDown")
+    await page.keyboard.press(" ")
+    assert (await wait_for_answer(page))[0] == "1"
+    assert await page.inner_text("#spoken") in ("1, sure", "1, not sure")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.id") == "undo"
+    await page.keyboard.press("Enter")
+    await wait_for_answer(page)
+    assert await page.inner_text("#answer") == "Nothing here yet"
+    assert complaints == []
+    await page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_browser
+async def test_axe_finds_nothing(chromium, page_file, scheme):
+    for kind in (DESKTOP, PHONE):
+        page = await open_page(chromium, page_file.as_uri(), [], **kind, color_scheme=scheme)
+        await draw_line(page, *SEVEN)
+        await wait_for_answer(page)
+        await page.click("summary")
+        await page.locator("#layers figure").first.wait_for()
+        found = await Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        await page.context.close()
+
+
+@in_browser
+async def test_nothing_is_wider_than_the_window_and_buttons_fit_a_thumb(page):
+    await draw_line(page, *ONE)
+    await draw_line(page, *SEVEN)
+    await wait_for_answer(page)
+    await page.click("summary")
+    await page.locator("#layers figure").first.wait_for()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for name in ("#undo", "#clear", "#open"):
+        box = await page.locator(name).bounding_box()
+        assert min(box["width"], box["height"]) >= 44
+        assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+@in_browser
+async def test_strokes_stay_on_the_paper_when_the_window_turns(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **PHONE)
+    await draw_line(page, *ONE)
+    await draw_line(page, *SEVEN)
+    await page.set_viewport_size({"width": 844, "height": 390})
+    await page.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+    _, (width, height) = await place_of_paper(page)
+    points = np.concatenate([np.array(stroke) for stroke in await page.evaluate("strokes")])
+    assert (points >= 0).all()
+    assert (points <= (width, height)).all()
+    await draw_line(page, (0.95, 0.4), (0.95, 0.45))
+    await page.click("#undo")
+    assert (await wait_for_answer(page))[0] == "17"
+    await page.context.close()
+
+
+# JavaScript against ONNX Runtime
+
+
+@in_browser
+async def test_the_page_computes_what_onnx_runtime_computes(chromium, small):
+    rng = np.random.default_rng(0)
+    strips = [digit_strip(image) for image in small.test.images[:20]]
+    strips += [line_strip(small.test, rng.integers(500, size=5).tolist(), rng) for _ in range(5)]
+    away, same = await compare_with_onnx(chromium, SHIPPED_READER, strips)
+    assert away < 1e-2
+    assert same == 1
+
+
+# Pictures
+
+
+ANSWER = {
+    "file": "-",
+    "text": "42",
+    "sure": False,
+    "digits": [
+        {
+            "label": label,
+            "probability": share,
+            "probabilities": [share if digit == label else (1 - share) / 9 for digit in range(10)],
+            "sure": share > 0.9,
+            "box": [10 * label, 5, 10 * label + 9, 25],
+        }
+        for label, share in ((4, 0.99), (2, 0.6))
+    ],
+}
+
+
+@pytest.fixture
+def server(page_file):
+    """A server that shows the page and answers as it is told to."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(200, page_file.read_bytes(), "text/html; charset=utf-8")
+
+        def do_POST(self):
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(self.server.status, json.dumps(self.server.content).encode())
+
+        def answer(self, status, content, kind="application/json"):
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    received: list[bytes] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.status, server.content, server.received = 200, ANSWER, received
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+PICTURE = (ROOT / "plots" / "vanilla-mnist-tsne.png").read_bytes()
+DROP = """([kind, bytes, type]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(bytes)], "number.png", { type }));
+  const options = { bubbles: true, cancelable: true };
+  dispatchEvent(kind === "drop" ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+    : new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
+}"""
+
+
+async def hand_over(page, kind, content=PICTURE, media="image/png"):
+    if kind == "choose":
+        async with page.expect_file_chooser() as chosen:
+            await page.click("#open")
+        chooser = await chosen.value
+        await chooser.set_files({"name": "number.png", "mimeType": media, "buffer": content})
+    else:
+        await page.evaluate(DROP, [kind, list(content), media])
+
+
+async def open_served(chromium, server, complaints):
+    return await open_page(chromium, f"http://127.0.0.1:{server.server_port}/", complaints)
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste", "choose"])
+@in_browser
+async def test_a_picture_is_read_by_the_server(chromium, server, kind):
+    complaints: list[str] = []
+    page = await open_served(chromium, server, complaints)
+    await draw_line(page, *ONE)
+    await wait_for_answer(page)
+    await hand_over(page, kind)
+    await page.locator("#answer:has-text('42')").wait_for()
+    assert server.received == [PICTURE]
+    assert await page.inner_text("#verdict") == "not sure"
+    assert await page.locator("#digits > li").count() == 2
+    assert await page.is_visible("#photo")
+    await page.click("#clear")
+    assert await page.is_hidden("#photo")
+    await draw_line(page, *ONE)
+    assert (await wait_for_answer(page))[0] == "1"
+    assert complaints == []
+    await page.context.close()
+
+
+@in_browser
+async def test_what_the_server_refuses_is_said_in_one_line(chromium, server):
+    page = await open_served(chromium, server, [])
+    server.status, server.content = 415, {"error": "got <b>text</b>; expected a picture"}
+    await hand_over(page, "drop")
+    await page.locator("#notice:has-text('got <b>text</b>; expected a picture')").wait_for()
+    server.status, server.content = 503, ["busy"]
+    await hand_over(page, "drop")
+    await page.locator("#notice:has-text('503')").wait_for()
+    await hand_over(page, "drop", b"hello", "text/plain")
+    await page.locator("#notice:has-text('That is no picture')").wait_for()
+    server.status, server.content = 200, {"file": "-", "text": "", "sure": False, "digits": []}
+    await hand_over(page, "drop")
+    await page.locator("#answer:has-text('No digit on this picture')").wait_for()
+    await page.context.close()
+
+
+@in_browser
+async def test_a_server_that_is_gone_is_said_and_drawing_goes_on(chromium, server):
+    page = await open_served(chromium, server, [])
+    await asyncio.to_thread(server.shutdown)
+    server.server_close()
+    await hand_over(page, "drop")
+    await page.locator("#notice:has-text('The server does not answer')").wait_for()
+    await draw_line(page, *ONE)
+    assert (await wait_for_answer(page))[0] == "1"
+    await page.context.close()
+
+
+@in_browser
+async def test_from_a_file_a_picture_needs_the_server_and_the_page_says_so(page):
+    for kind in ("drop", "paste"):
+        await hand_over(page, kind)
+        assert "mnist serve" in await page.inner_text("#notice")
+    await page.click("#open")
+    assert "mnist serve" in await page.inner_text("#notice")
+
+
+# The file
+
+
+def test_the_page_is_one_small_file_that_loads_nothing(page_file):
+    content = page_file.read_text(encoding="utf-8")
+    assert len(content.encode()) <= 4_000_000
+    assert "{{" not in content
+    markup = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", content, flags=re.DOTALL)
+    assert not re.search(r'(src|href|action)=|style="|\son\w+=', markup)
+    assert "default-src &#x27;none&#x27;" in markup
+    assert "unsafe" not in markup
+
+
+@in_browser
+async def test_the_policy_stops_what_is_not_the_page_s_own(chromium, page_file):
+    complaints: list[str] = []
+    page = await open_page(chromium, page_file.as_uri(), complaints)
+    await page.evaluate(
+        "document.head.append(Object.assign(document.createElement('script'),"
+        "{textContent: 'window.hacked = true'}))"
+    )
+    assert not await page.evaluate("window.hacked")
+    assert any("Content Security Policy" in complaint for complaint in complaints)
+    await page.context.close()
+
+
+def test_a_model_that_is_no_reader_is_refused_in_one_line(tmp_path):
+    result = run_command("page", "--output", tmp_path / "x.html", "--model", tmp_path)
+    assert_one_line_error(result, str(tmp_path), "expected a reader's network")
+    (tmp_path / "model.onnx").write_bytes(b"\xff" * 99)
+    result = run_command("page", "--output", tmp_path / "x.html", "--model", tmp_path)
+    assert_one_line_error(result, str(tmp_path), "expected a reader's network")
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("Sigmoid", ["strips"], ["made"]),
+        helper.make_node("MaxPool", ["strips"], ["made"], kernel_shape=[2, 2], strides=[1, 1]),
+        helper.make_node("Relu", ["strips"], ["made"]),
+    ],
+    ids=["unknown", "overlapping", "alone"],
+)
+def test_layers_that_the_page_does_not_know_are_refused(node):
+    given = helper.make_tensor_value_info("strips", onnx.TensorProto.FLOAT, [1, 1, 32, None])
+    made = helper.make_tensor_value_info("made", onnx.TensorProto.FLOAT, None)
+    with pytest.raises(ModelError, match=node.op_type):
+        read_layers(helper.make_graph([node], "page", [given], [made]))
+
+
+def test_a_weight_that_16_bits_cannot_hold_is_refused(tmp_path):
+    loaded = onnx.load(SHIPPED_READER / "model.onnx")
+    bias = next(tensor for tensor in loaded.graph.initializer if len(tensor.dims) == 1)
+    values = onnx.numpy_helper.to_array(bias) + np.float32(1e6)
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    onnx.save(loaded, tmp_path / "model.onnx")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="16 bits"):
+        page_html(tmp_path)
