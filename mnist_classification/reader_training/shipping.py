@@ -135,9 +135,11 @@ pen of our own draws; no other picture and no font. Each line was seen once.
 |---|---|
 {rows}
 
-What is kept is the moving average of the weights. Recipe and sizes were chosen by trial runs of a
-few minutes on development pictures; neither MNIST's test images nor the pictures that the reader is
-judged by had a part in it.
+What is kept is the moving average of the weights. Recipe, sizes and the kinds of made lines were
+chosen by trial runs of a few minutes, by their errors on development pictures: 127 cheques' amounts
+and 202 single digits. The rules that propose lines were developed while looking at pages made from
+MNIST's test digits. So figures on these pictures and pages flatter; training and calibration saw
+none of them.
 
 ## When it is sure
 
