@@ -56,7 +56,7 @@ RecipeFlags = dataclasses.make_dataclass(
     namespace={"__module__": __name__},
 )
 
-for command in (experiment, report, compare, visualize, predict, serve, train_reader):
+for command in (experiment, report, compare, visualize, predict, page, serve, train_reader):
     app.command(command)
 
 

@@ -19,7 +19,7 @@ from mnist_classification.recipes import SETTINGS
 from mnist_classification.study.statistics import evaluate
 
 COMMANDS = ["train", "evaluate", "info", "experiment", "report", "compare", "predict", "export"]
-COMMANDS += ["serve"]
+COMMANDS += ["page", "serve"]
 PICTURES = ["tsne", "curves", "confusion", "mistakes", "filters", "augmentations", "ladder"]
 PICTURES += ["frontier"]
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from ..reader.recognizer import load_recognizer
 
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 PARTS = Path(__file__).parent / "page"
 WORKER = ("network.js", "decoding.js", "strip.js", "worker.js")
-CALIBRATION = {"slope": 1.0, "offset": 0.0, "threshold": 0.95}
 SKIPPED = {"Gather", "Squeeze", "Transpose", "LogSoftmax"}  # what the page does in its own way
 
 
@@ -56,7 +56,10 @@ def page_policy() -> str:
 
 def describe_reader(model: Path) -> dict[str, Any]:
     """Return what the page's worker needs: the network, its calibration."""
-    layers, weights = read_layers(_load(model / "model.onnx").graph)
+    import onnx  # slow to import
+
+    recognizer = load_recognizer(model)  # it says what is wrong with a file that is no reader's
+    layers, weights = read_layers(onnx.load(model / "model.onnx").graph)
     with np.errstate(over="ignore"):  # said below
         halves = np.concatenate([part.ravel() for part in weights]).astype("<f2")
     if not np.isfinite(halves).all():
@@ -64,29 +67,9 @@ def describe_reader(model: Path) -> dict[str, Any]:
             f"{model}: a weight of the network is larger than {np.finfo(np.float16).max:,.0f}, or "
             f"not finite; expected weights that 16 bits can hold"
         )
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        calibration = {k: float(config.get(k, default)) for k, default in CALIBRATION.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{model}/config.json: {error}; expected what calibration wrote; try the reader that "
-            f"is shipped"
-        ) from None
+    calibration = {name: getattr(recognizer, name) for name in ("slope", "offset", "threshold")}
     network = {"layers": layers, "weights": base64.b64encode(halves.tobytes()).decode()}
     return {"network": network, "calibration": calibration}
-
-
-def _load(file: Path) -> Any:
-    import onnx  # slow to import
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.load(file)
-    except (OSError, DecodeError, onnx.checker.ValidationError) as error:
-        raise ModelError(
-            f"{file}: can't be read ({' '.join(str(error).split())[:100]}); expected a reader's "
-            f"network in ONNX form; try the one that is shipped"
-        ) from None
 
 
 def read_layers(graph: Any) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
@@ -96,12 +79,6 @@ def read_layers(graph: Any) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     layers: list[dict[str, Any]] = []
     weights: list[np.ndarray] = []
-    if [given.name for given in graph.input] != ["strips"]:
-        names = ", ".join(given.name for given in graph.input) or "nothing"
-        raise ModelError(
-            f"got a network that takes {names}; expected a reader's, that takes strips; try the "
-            f"one that is shipped"
-        )
     for node in graph.node:
         settings = {a.name: list(a.ints) for a in node.attribute if a.ints}
         if node.op_type == "Conv" and _is_plain(node, settings):

@@ -452,11 +452,10 @@ async def test_the_policy_stops_what_is_not_the_page_s_own(chromium, page_file):
 
 
 def test_a_model_that_is_no_reader_is_refused_in_one_line(tmp_path):
-    result = run_command("page", "--output", tmp_path / "x.html", "--model", tmp_path)
-    assert_one_line_error(result, str(tmp_path), "expected a reader's network")
+    arguments = ("page", "--output", tmp_path / "x.html", "--model", tmp_path)
+    assert_one_line_error(run_command(*arguments), str(tmp_path), "expected a reader's model.onnx")
     (tmp_path / "model.onnx").write_bytes(b"\xff" * 99)
-    result = run_command("page", "--output", tmp_path / "x.html", "--model", tmp_path)
-    assert_one_line_error(result, str(tmp_path), "expected a reader's network")
+    assert_one_line_error(run_command(*arguments), str(tmp_path), "expected a reader's model.onnx")
     assert not (tmp_path / "x.html").exists()
 
 
