@@ -33,7 +33,7 @@ from .pictures.commands import visualize
 from .reader.commands import predict
 from .reader_training.commands import train_reader
 from .recipes import SETTINGS, find_recipe, with_changes
-from .server.commands import serve
+from .server.commands import page, serve
 from .study.commands import compare, experiment, report
 
 app = App(
