@@ -50,7 +50,7 @@ def page_policy() -> str:
     script, style = (_checksum(_part(name)) for name in ("page.js", "page.css"))
     return (
         f"default-src 'none'; script-src '{script}'; style-src '{style}'; worker-src blob:; "
-        f"img-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+        f"img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
 
 
