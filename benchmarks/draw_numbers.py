@@ -5,10 +5,10 @@
 
 A pen follows the centre lines of MNIST's test digits, which no model was trained on, with a shaking
 hand and at varying speed: each point is a pointer event that the browser sends. First 100 numbers
-of one to six digits, then each digit twenty times. Where a loop is filled in with ink, or a part is
-too faint, the centre line shows another digit than was written; such images are not drawn. With
---exact, the page's JavaScript is held against ONNX Runtime too, on 1,000 test images and 200 lines,
-with the same weights of 16 bits. Needs Chromium (Debian: apt-get install chromium).
+of one to six digits, then each digit twenty times. Images with ink far from the centre line,
+such as a loop that is filled in, are not drawn: the line would show another digit than was written.
+With --exact, the page's JavaScript is held against ONNX Runtime too, on 1,000 test images and 200
+lines, with the same weights of 16 bits. Needs Chromium (Debian: apt-get install chromium).
 """
 
 import asyncio
@@ -402,7 +402,7 @@ def table(result: dict[str, Any]) -> str:
     share = f"{result['not_drawn']:.0%}"
     lines += [
         "",
-        f"Not drawn: the {share} of the test images whose centre line is another digit's.",
+        f"Not drawn: the {share} of the test images with ink far from the centre line.",
     ]
     if exact := result.get("exact"):
         lines += [
