@@ -9,7 +9,7 @@ in the processes of the pool.
 import asyncio
 import dataclasses
 import platform
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +29,7 @@ from .pool import BusyError, GoneError, Pool
 from .uploads import RefusedError, check_headers, to_json, too_long
 
 RETRY_AFTER = {"Retry-After": "1"}  # seconds
+MORE_HEADERS = {408: {"Connection": "close"}, 503: RETRY_AFTER}  # by status
 PIECE = 65_536  # bytes of the page at a time, so that a slow client holds no more
 PACKAGES = ("numpy", "onnxruntime", "pillow", "starlette", "uvicorn")
 HEADERS = {
@@ -59,7 +60,8 @@ class Service:
         self.pool, self.limits = pool, limits
         self.in_flight = 0  # requests that are read or wait for it
         self.held = 0  # bytes of bodies in memory
-        self.page = page_html().encode("utf-8")
+        # The page has the server's own network; of an ONNX file alone, the one that ships.
+        self.page = (page_html(pool.model) if pool.model.is_dir() else page_html()).encode("utf-8")
         self.page_headers = {
             "Content-Length": str(len(self.page)),
             "Content-Security-Policy": f"{page_policy()}; frame-ancestors 'none'",
@@ -194,8 +196,7 @@ def _missing(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
-    headers: Mapping[str, str] = RETRY_AFTER if error.status == 503 else {}
-    return JsonResponse({"error": str(error)}, error.status, headers)
+    return JsonResponse({"error": str(error)}, error.status, MORE_HEADERS.get(error.status))
 
 
 async def _refuse_route(_: Request, error: Exception) -> Response:
