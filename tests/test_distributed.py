@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import shared_training
-from conftest import ROOT, assert_one_line_error, run_process
+from conftest import ROOT, assert_one_line_error, run_command
 
 from mnist_classification import distributed
 from mnist_classification.errors import RunError
@@ -97,7 +97,7 @@ def test_a_killed_process_ends_the_other_and_resuming_takes_as_many(small_dir, t
     assert len(ours) == 1, err
     assert "--resume" in ours[0]
     assert not any(Path(f"/proc/{process}").exists() for process in processes)
-    resumed = run_process(*flags[1:], "--resume", script=flags[0])
+    resumed = run_command("train", *flags[1:], "--resume")
     assert_one_line_error(resumed, "processes is 2 there and 1 here")
 
 

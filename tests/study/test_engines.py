@@ -10,14 +10,14 @@ import time
 import pytest
 from conftest import assert_one_line_error, run_command
 
-from mnist_classification.data import load_mnist
+from mnist_classification.data import load_mnist, set_aside
 from mnist_classification.errors import ExperimentError
 from mnist_classification.recipes import find_recipe
 from mnist_classification.study import engines
-from mnist_classification.study.engines import ENGINES, Options, choose_options
+from mnist_classification.study.engines import ENGINES, Options, choose_options, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.results import Result, load_result
-from mnist_classification.study.runner import run_experiment
+from mnist_classification.study.runner import current_commit, run_experiment
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-dev.txt")
 
@@ -50,14 +50,14 @@ def on_ray(data, tmp_path_factory):
     return folder, failures
 
 
-def test_ray_leaves_the_files_that_the_local_pool_leaves(on_ray, data, tmp_path):
+def test_ray_leaves_the_results_that_this_process_gives(on_ray, data):
     folder, _ = on_ray
-    assert not run_experiment([Run(GOOD, 0), Run(GOOD, 1, holdout=100)], tmp_path, data, Options())
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert sorted(path.name for path in folder.iterdir()) == names
-    assert len(names) == 2
-    for name in names:
-        theirs, ours = (load_result(place / name, data) for place in (folder, tmp_path))
+    options = Options(commit=current_commit())
+    runs = [Run(GOOD, 0), Run(GOOD, 1, holdout=100, fold=5)]  # the last block of 640 images
+    assert {path.name for path in folder.iterdir()} == {run.file_name for run in runs}
+    for run in runs:
+        theirs = load_result(folder / run.file_name, data)
+        ours = measure(run, set_aside(data, run.holdout, run.fold), options)
         assert theirs.predictions == ours.predictions  # the same bits
         assert (theirs.commit, theirs.environment) == (ours.commit, ours.environment)
 
