@@ -9,8 +9,6 @@ from paper, and what is no writing dropped. `benchmarks/read_real_digits.py --st
 `read_synthetic.py --stages` measure what each stage is worth.
 """
 
-import math
-
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -19,17 +17,8 @@ GRID = 64  # cells along the longer side for what changes slowly: paper and ligh
 MIN_CONTRAST = 0.05  # of the range from black to white; fainter is dirt, or nothing
 NOISE_MARGIN = 5  # ink stands out from the paper by so many standard deviations of its grain
 STRONG, WEAK = 0.5, 0.3  # shares of full ink: a stroke; a stroke if it hangs on a strong one
-EDGE = 0.4  # share of full ink at which a stroke ends
 MIN_HEIGHT = 5  # pixels; less can't be told apart
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
-
-DIGIT_SIZE = 20  # MNIST's digits fit into this square, centred by mass in one of 28
-IMAGE_SIZE = 28
-THIN, THICK = 1.9, 3.4  # width of MNIST's strokes in its pixels: nearly all are between
-FINE = 8  # working pixels per MNIST pixel while strokes are evened
-
-
-# From pixels to ink
 
 
 def project_colours(pixels: np.ndarray) -> np.ndarray:
@@ -235,124 +224,14 @@ def drop_edges(ink: np.ndarray) -> np.ndarray:
     return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
 
 
-# From digits to MNIST's images
-
-
-def to_mnist(strength: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Fit one digit into 20×20, even its strokes, centre it by mass in 28×28.
-
-    Args:
-        strength: (h, w) float32, 0 to 1.
-        shape: (h, w) bool, where this digit is.
-
-    Returns:
-        (28, 28) uint8.
-    """
-    distance = enlarge(strength, shape)
-    return centre(shrink(even_strokes(distance)))
-
-
-def enlarge(strength: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Return how far inside a stroke each point is; small digits are enlarged first.
-
-    Args:
-        strength: (h, w) float32, 0 to 1.
-        shape: (h, w) bool.
-
-    Returns:
-        (h', w') float32, in pixels of MNIST, above 0 inside; with paper around.
-    """
-    shape, strength = np.pad(shape, 2), np.pad(strength, 2)
-    factor = FINE * DIGIT_SIZE / max(shape.shape)
-    inside = shape
-    if factor > 1:  # enlarged while it is grey: the edge is where it fades
-        own = np.where(ndimage.binary_dilation(shape, EIGHT), strength, 0).astype(np.float32)
-        size = (round(shape.shape[0] * factor), round(shape.shape[1] * factor))
-        inside = _resize(own, size, Image.Resampling.BICUBIC) >= EDGE
-    elif factor < 0.5:  # made smaller so that a hairline stays: a cell has ink if any pixel has
-        step = int(1 / factor)
-        rest = [(0, -side % step) for side in shape.shape]
-        cells = np.pad(shape, rest)
-        down, across = (side // step for side in cells.shape)
-        inside = np.any(cells.reshape(down, step, across, step), axis=(1, 3))
-    inside = inside if inside.any() else shape
-    rows, columns = np.nonzero(inside)
-    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    unit = max(height, width) / DIGIT_SIZE  # working pixels per pixel of MNIST
-    margin = math.ceil(THICK * unit)
-    inside = np.pad(inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], margin)
-    outward = ndimage.distance_transform_edt(~inside)
-    inward = ndimage.distance_transform_edt(inside)
-    return ((inward - outward) / unit).astype(np.float32)
-
-
-def even_strokes(distance: np.ndarray) -> np.ndarray:
-    """Thicken thin strokes and thin thick ones to what MNIST's pens wrote.
-
-    A hairline shrunk to 20×20 is a grey breath; a felt pen fills the loops of an 8.
-
-    Args:
-        distance: (h, w) float32, in pixels of MNIST, above 0 inside the strokes.
-
-    Returns:
-        (h, w) float32, as before.
-    """
-    inside = distance > 0
-    ridge = inside & (distance >= ndimage.maximum_filter(distance, 3))
-    width = 2 * np.median(distance[ridge])
-    # Thick strokes go only half of the way: where they are thickest is where digits would break.
-    change = max(THIN - width, 0) / 2 + min(THICK - width, 0) / 4
-    return distance + change
-
-
-def shrink(distance: np.ndarray) -> np.ndarray:
-    """Draw the strokes at MNIST's size, anti-aliased.
-
-    Args:
-        distance: (h, w) float32, in pixels of MNIST, above 0 inside the strokes.
-
-    Returns:
-        (h', w') float32, 0 to 1, the longer side 20.
-    """
-    inside = distance > 0
-    rows, columns = np.nonzero(inside)
-    ink = inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    unit = max(ink.shape) / DIGIT_SIZE
-    size = [max(1, round(side / unit)) for side in ink.shape]
-    return np.clip(_resize(ink.astype(np.float32), tuple(size), Image.Resampling.BOX), 0, 1)
-
-
-def centre(digit: np.ndarray) -> np.ndarray:
-    """Put the centre of mass into the middle of 28×28.
-
-    Args:
-        digit: (h, w) float32, 0 to 1, at most 20 on a side.
-
-    Returns:
-        (28, 28) uint8.
-    """
-    image = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    place = []
-    for axis, side in enumerate(digit.shape):
-        mass = digit.sum(axis=1 - axis)
-        middle = (mass * (np.arange(side) + 0.5)).sum() / mass.sum()
-        place.append(int(np.clip(round(IMAGE_SIZE / 2 - middle), 0, IMAGE_SIZE - side)))
-    top, left = place
-    image[top : top + digit.shape[0], left : left + digit.shape[1]] = np.round(digit * 255)
-    return image
-
-
 def _grid(shape: tuple[int, ...], cells: int) -> tuple[int, int]:
     """Return (rows, columns) of square cells, `cells` along the longer side; pixels if fewer."""
     factor = max(max(shape[:2]) / cells, 1)
     return max(1, round(shape[0] / factor)), max(1, round(shape[1] / factor))
 
 
-def _resize(
-    array: np.ndarray, size: tuple[int, ...], how: Image.Resampling | None = None
-) -> np.ndarray:
+def _resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize (H, W) float32 or (H, W, 3) uint8; by area going down, smoothly going up."""
     rows, columns = size
-    if how is None:
-        how = Image.Resampling.BOX if rows < array.shape[0] else Image.Resampling.BILINEAR
+    how = Image.Resampling.BOX if rows < array.shape[0] else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(array).resize((columns, rows), how))

@@ -8,10 +8,11 @@ All in units of the ink: 0 is paper and 1 is full ink.
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..reader.strips import HEIGHT
+from .glyphs import bend_through
 from .writing import Line
 
 Rng = np.random.Generator
@@ -93,7 +94,7 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
         level(bottom + rng.normal(0, 2.5) if rng.random() < 0.7 else rng.uniform(0, HEIGHT))
         if rng.random() < 0.3:
             level(top + rng.normal(0, 2.5))
-        if rng.random() < 0.15:
+        if line.digits and rng.random() < 0.15:  # alone it would be a 1
             upright(rng.uniform(0, line.width))
     elif kind < 0.2:  # squared paper
         period = rng.uniform(6, 18)
@@ -109,8 +110,9 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
             level(min(bottom + room, HEIGHT - rng.uniform(0, 2)))
         if rng.random() < 0.8:
             level(max(top - room, rng.uniform(0, 2)))
-        for at in _walls(middles, halves, line.width, room, rng):
-            upright(at)
+        if line.digits or printed.any():
+            for at in _walls(middles, halves, line.width, room, rng):
+                upright(at)
     return printed * strength
 
 
@@ -138,6 +140,31 @@ def smear(shape: tuple[int, int], rng: Rng) -> np.ndarray:
     away = np.hypot(x - rng.uniform(-10, shape[1] + 10), y - rng.uniform(-40, HEIGHT + 40))
     ring = np.clip(rng.uniform(0.5, 1.5) + 0.5 - np.abs(away - radius), 0, 1)
     return ring * rng.uniform(0.15, 0.7)
+
+
+def flourish(line: Line, rng: Rng) -> np.ndarray:
+    """Return a wave of the pen, under the number or behind it, (32, W) float32.
+
+    At least three times to and fro, so that it is no digit.
+    """
+    ends = (line.place[:, 0] + line.half[:, 0])[line.is_digit]
+    feet = (line.place[:, 1] + line.half[:, 1])[line.is_digit]
+    behind, under = float(ends.max(initial=0)) + 2, float(feet.max(initial=HEIGHT / 2))
+    if line.width - behind > 10 and rng.random() < 0.7:
+        left, right = behind, rng.uniform(behind + 8, line.width)
+        middle, reach = rng.uniform(10, 22), rng.uniform(2, 9)
+    else:
+        left, right = rng.uniform(-4, 0.3 * line.width), rng.uniform(0.6, 1.1) * line.width
+        middle, reach = under + rng.uniform(0, 5), rng.uniform(0.3, 2)
+    turns = int(rng.integers(4, 9))
+    sides = reach * np.where(np.arange(turns) % 2, 1, -1) * rng.uniform(0.5, 1.1, turns)
+    points = np.stack([np.linspace(left, right, turns), middle + sides], axis=1)
+    points[:, 0] += rng.uniform(-0.3, 0.3) * sides  # the wave leans
+    page = Image.new("L", (4 * line.width, 4 * HEIGHT))
+    path = [(4 * x, 4 * y) for x, y in bend_through(points)]
+    ImageDraw.Draw(page).line(path, fill=255, width=int(rng.integers(3, 10)), joint="curve")
+    small = page.resize((line.width, HEIGHT), Image.Resampling.BOX)
+    return np.asarray(small, np.float32) / 255 * rng.uniform(0.5, 1.1)
 
 
 def photograph(darkness: np.ndarray, rng: Rng) -> np.ndarray:

@@ -1,11 +1,7 @@
-"""Each stage from pixels to MNIST's images, on pages where the right outcome is known."""
-
-import itertools
+"""Each stage from pixels to ink, on pages where the right outcome is known."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import ndimage
 
 from mnist_classification.reader import ink
@@ -104,36 +100,3 @@ def test_a_desk_beside_the_page_goes():
     desk = np.zeros_like(shape)
     desk[:, :5] = desk[-4:] = True
     np.testing.assert_array_equal(ink.drop_edges(shape | desk), shape)
-
-
-@pytest.mark.parametrize("size", [30, 120, 700])
-@pytest.mark.parametrize("pen", [0.02, 0.06, 0.12])
-def test_strokes_come_out_as_wide_as_mnists(size, pen):
-    shape = ring(size, size, size * 0.4, max(0.5, size * pen / 2))
-    image = ink.to_mnist(shape.astype(np.float32), shape) / 255
-    circumference = np.pi * 18  # of a ring of 20 pixels, at the middle of its stroke
-    assert 1.3 < image.sum() / circumference < 4
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    points=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 39)), min_size=2, max_size=8),
-    pen=st.integers(1, 4),
-)
-def test_images_are_as_mnist_makes_them(points, pen):
-    shape = np.zeros((60, 40), bool)
-    for (y1, x1), (y2, x2) in itertools.pairwise(points):
-        steps = max(abs(y2 - y1), abs(x2 - x1)) + 1
-        for t in np.linspace(0, 1, steps):
-            shape[round(y1 + t * (y2 - y1)), round(x1 + t * (x2 - x1))] = True
-    shape = ndimage.binary_dilation(shape, iterations=pen)
-    rows, columns = np.nonzero(shape)
-    shape = shape[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    image = ink.to_mnist(shape.astype(np.float32), shape)
-    assert image.shape == (28, 28)
-    assert image.dtype == np.uint8
-    rows, columns = np.nonzero(image)
-    assert 18 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20
-    for place, middle in zip((rows, columns), ndimage.center_of_mass(image), strict=True):
-        at_the_edge = place.min() == 0 or place.max() == 27  # can't go further
-        assert abs(middle - 13.5) < 0.6 or at_the_edge
