@@ -113,7 +113,6 @@ def _explain(
 
     from ..files import write_atomically
     from .explain import draw_stages
-    from .lines import prepare
     from .picture import load_pixels
     from .reader import Reading
 
@@ -123,9 +122,8 @@ def _explain(
         except PictureError as error:
             yield Reading("", (), str(error))
             continue
-        page = prepare(pixels)
-        seen = reader.look(page)
-        reading = reader.describe(seen, scale)
+        page, seen = reader.look(pixels)
+        reading = reader.describe(page, seen, scale)
         buffer = io.BytesIO()
         draw_stages(page, seen, reading).save(buffer, "PNG")
         write_atomically(output, buffer.getvalue())

@@ -49,9 +49,10 @@ def project_colours(pixels: np.ndarray) -> np.ndarray:
 def flatten_light(darkness: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Take shadows and uneven light out.
 
-    The paper's own level is a morphological opening: what remains where nothing narrower than a
-    third of the picture stands out, however dense the strokes are. On light paper a shadow also
-    divides the contrast, so the paper's lightness is divided out.
+    The paper's own level is a plane and a morphological opening: what remains where nothing
+    narrower than a third of the picture stands out, however dense the strokes are. The plane is
+    for the picture's edges, where an opening sees only one side of what rises. On light paper a
+    shadow also divides the contrast, so the paper's lightness is divided out.
 
     Args:
         darkness: (H, W) float32.
@@ -63,8 +64,9 @@ def flatten_light(darkness: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     shape = _grid(darkness.shape, GRID)
     small = _resize(darkness, shape)
     size = max(3, round(0.4 * min(shape)) | 1)
-    opened = ndimage.grey_opening(small, (size, size), mode="nearest")
-    paper = ndimage.gaussian_filter(opened, size / 6, mode="nearest")
+    plane = fit_plane(small)
+    opened = ndimage.grey_opening(small - plane, (size, size), mode="nearest")
+    paper = plane + ndimage.gaussian_filter(opened, size / 6, mode="nearest")
     flat = darkness - _resize(paper, darkness.shape)
     light = _resize(pixels.mean(axis=2, dtype=np.float32), shape)
     if np.vdot(small - small.mean(), light) < 0:  # dark ink on light paper
@@ -72,6 +74,15 @@ def flatten_light(darkness: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         share = ndimage.gaussian_filter(closed, size / 6, mode="nearest") / max(closed.max(), 1)
         flat = flat / np.maximum(_resize(share, darkness.shape), 0.25)
     return flat - np.median(flat)
+
+
+def fit_plane(values: np.ndarray) -> np.ndarray:
+    """Return the plane with the least squares of differences, (h, w) as the values."""
+    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in values.shape)
+    # Level and slopes are orthogonal on a grid, so that each is a mean of its own.
+    down = (values.mean(axis=1) * rows).sum() / max((rows**2).sum(), 1)
+    across = (values.mean(axis=0) * columns).sum() / max((columns**2).sum(), 1)
+    return values.mean() + down * rows[:, None] + across * columns[None]
 
 
 def scale_contrast(flat: np.ndarray) -> np.ndarray:

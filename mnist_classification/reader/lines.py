@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from . import ink
 from .strips import Region
+from .surroundings import add_margin, cover_surroundings
 
 WIDEST, NARROWEST = 16.0, 0.25  # width to height of a picture that may be a line as it is
 LOW = 0.25  # height of a line to the picture's; less can't be read in the whole picture
@@ -36,18 +37,22 @@ class Page:
         darkness: (H, W) float32, rises from paper to ink.
         flat: (H, W) float32, the same with the light taken out.
         ink: (H, W) bool, what stands out.
+        margin: pixels of each side that are not the picture's.
     """
 
     pixels: np.ndarray
     darkness: np.ndarray
     flat: np.ndarray
     ink: np.ndarray
+    margin: int = 0
 
 
 @dataclass(frozen=True)
 class Stages:
     """The stages from pixels to ink, one function each, so that a benchmark may take one away."""
 
+    cover_surroundings: Callable[[np.ndarray], np.ndarray | None] = cover_surroundings
+    add_margin: Callable[[np.ndarray, int], np.ndarray | None] = add_margin
     project_colours: Callable[[np.ndarray], np.ndarray] = ink.project_colours
     flatten_light: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.flatten_light
     scale_contrast: Callable[[np.ndarray], np.ndarray] = ink.scale_contrast
@@ -60,14 +65,14 @@ class Stages:
 ALL_STAGES = Stages()
 
 
-def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES) -> Page:
+def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES, margin: int = 0) -> Page:
     """Find which colour the ink is, take the light out, and tell ink from paper."""
     darkness = stages.project_colours(pixels)
     flat = stages.flatten_light(darkness, pixels)
     strength = stages.scale_contrast(flat)
     marks = stages.drop_frame(stages.separate_ink(strength))
     marks = stages.drop_edges(stages.remove_rules(marks, strength))
-    return Page(pixels, darkness, flat, marks)
+    return Page(pixels, darkness, flat, marks, margin)
 
 
 def propose(page: Page) -> list[list[Region]]:

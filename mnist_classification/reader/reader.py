@@ -28,6 +28,7 @@ SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
 THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
+ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
 
 
@@ -169,7 +170,7 @@ class Reader:
             PictureError: it can't be read. A picture without numbers gives an empty reading.
         """
         pixels, scale = load_pixels(picture)
-        return self.describe(self.look(prepare(pixels, self.stages)), scale)
+        return self.describe(*self.look(pixels), scale)
 
     def read_many(self, pictures: Iterable[Picture]) -> Iterator[Reading]:
         """Read pictures in order; what can't be read gives a reading with `error`."""
@@ -179,7 +180,33 @@ class Reader:
             except PictureError as error:
                 yield Reading("", (), str(error))
 
-    def look(self, page: Page) -> list[Seen]:
+    def look(self, pixels: np.ndarray) -> tuple[Page, list[Seen]]:
+        """Return the page, and the lines with a number on them.
+
+        Where it is not sure of them, the page may be the sheet alone that lies on something else,
+        or have a margin.
+
+        Args:
+            pixels: (H, W, 3) uint8.
+        """
+        page = prepare(pixels, self.stages)
+        lines = self._read_page(page)
+        for other in self._other_pages(pixels) if _worst(lines) < ENOUGH else ():
+            found = self._read_page(other)
+            if _worst(found) > _worst(lines):
+                page, lines = other, found
+        return page, lines
+
+    def _other_pages(self, pixels: np.ndarray) -> Iterator[Page]:
+        covered = self.stages.cover_surroundings(pixels)
+        if covered is not None:
+            yield prepare(covered, self.stages)
+        margin = round(ROOM * max(pixels.shape))
+        framed = self.stages.add_margin(pixels, margin)
+        if framed is not None:
+            yield prepare(framed, self.stages, margin)
+
+    def _read_page(self, page: Page) -> list[Seen]:
         """Return the lines with a number on them, by the guess that is the most probable."""
         guesses = propose(page)
         first = self._read_lines(page, guesses[0]) if guesses else []
@@ -197,12 +224,12 @@ class Reader:
         strips = tuple(cut_strip(darkness, region, share) for share in VIEWS)
         return Seen(strips, decode([self.recognizer.read(strip.image) for strip in strips]))
 
-    def describe(self, lines: list[Seen], scale: float) -> Reading:
+    def describe(self, page: Page, lines: list[Seen], scale: float) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
-        described = tuple(self._describe_line(line, scale) for line in lines)
+        described = tuple(self._describe_line(line, page.margin, scale) for line in lines)
         return Reading("\n".join(line.text for line in described), described)
 
-    def _describe_line(self, line: Seen, scale: float) -> Line:
+    def _describe_line(self, line: Seen, margin: int, scale: float) -> Line:
         decoded, strip = line.decoded, line.strips[0]
         digits = []
         for number, row in enumerate(decoded.probabilities):
@@ -214,7 +241,7 @@ class Reader:
                     probability=float(row[label]),
                     probabilities=row,
                     sure=bool(row[label] >= self.threshold),
-                    box=_on_picture(strip, place, scale),
+                    box=_on_picture(strip, place, margin, scale),
                     image28=_cut_out(strip, place),
                 )
             )
@@ -282,11 +309,11 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     return left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _on_picture(strip: Strip, place: Box, scale: float) -> Box:
+def _on_picture(strip: Strip, place: Box, margin: int, scale: float) -> Box:
     """Return a box around the place on the picture, in its pixels."""
     left, top, right, bottom = place
     corners = [strip.to_page(x, y) for x in (left, right) for y in (top, bottom)]
-    x, y = np.array(corners).T * scale
+    x, y = (np.array(corners).T - margin) * scale
     return round(x.min()), round(y.min()), round(x.max()), round(y.max())
 
 

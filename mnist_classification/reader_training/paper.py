@@ -68,11 +68,11 @@ def _weave(x: np.ndarray, y: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def print_form(line: Line, rng: Rng) -> np.ndarray:
-    """Return rules, frames and boxes around a line's digits, (32, W) float32."""
+    """Return rules, frames, boxes or a ring around a line's digits, (32, W) float32."""
     shape = (HEIGHT, line.width)
     printed = np.zeros(shape, np.float32)
     kind = rng.random()
-    if kind > 0.42:
+    if kind > (0.47 if line.digits else 0.42):
         return printed
     slope = rng.normal(0, 0.012)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5
@@ -104,6 +104,12 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
             for at in np.arange(rng.uniform(0, period), line.width, period):
                 upright(at)
         strength = rng.uniform(0.15, 0.6)
+    elif kind > 0.42:  # a ring around the number, as on a button, or that somebody drew
+        low, high = (middles - halves).min(axis=0), (middles + halves).max(axis=0)
+        reach = (high - low) / 2 * rng.uniform(1.2, 1.7) + rng.uniform(1, 5)
+        middle = (low + high) / 2
+        away = np.hypot((x - middle[0]) / reach[0], (y - middle[1]) / reach[1])
+        printed = np.clip(thick / 2 + 0.5 - np.abs(away - 1) * reach.min(), 0, 1)
     else:  # a frame, whole or in part, with or without a wall between the digits
         room = rng.uniform(0.0, 5.0)
         if rng.random() < 0.85:
@@ -170,7 +176,9 @@ def flourish(line: Line, rng: Rng) -> np.ndarray:
 def photograph(darkness: np.ndarray, rng: Rng) -> np.ndarray:
     """Blur, coarsen, compress or threshold a strip; (32, W) float32."""
     if rng.random() < 0.4:
-        darkness = ndimage.gaussian_filter(darkness, rng.uniform(0.2, 0.9))
+        out_of_focus = rng.random() < 0.1
+        softness = rng.uniform(0.9, 1.6) if out_of_focus else rng.uniform(0.2, 0.9)
+        darkness = ndimage.gaussian_filter(darkness, softness)
     if rng.random() < 0.2:
         darkness = _coarsen(darkness, rng.uniform(0.5, 0.9))
     if rng.random() < 0.3:

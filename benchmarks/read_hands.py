@@ -1,0 +1,524 @@
+#!/usr/bin/env python3
+r"""How well the reader reads other people's hands, on two dozen hard pictures of each.
+
+    apt-get install fonts-dkg-handwriting fonts-breip fonts-bwht fonts-humor-sans fonts-kristi \
+        fonts-sjfonts fonts-yusei-magic fonts-yozvox-yozfont-cute
+    python3 benchmarks/read_hands.py --sheet runs/hands.png
+
+The digits are of people who made a font of their handwriting, found in Debian; no model has learned
+from any font. Each number is put into one scene after the other: chalk on a board, a note that is
+seen from the side, a comb of boxes, a wall across the room. A number counts only if all of it is
+read. The sheet shows what was read wrongly, with what was written and what was read.
+"""
+
+import argparse
+import io
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scipy import ndimage
+from scipy.stats import binomtest
+
+from mnist_classification import Reader
+from mnist_classification.files import write_atomically
+from mnist_classification.reader.reader import SHIPPED_READER
+
+Rng = np.random.Generator
+RESULT = Path("runs") / "benchmarks" / "read_hands.json"
+FONTS = Path("/usr/share/fonts")
+HANDS = (
+    "dkg.ttf",
+    "dkgIt.ttf",
+    "Breip.ttf",
+    "BecauseWeBuild-Regular.otf",
+    "BecauseWeConnect-Regular.otf",
+    "BecauseWeCreate-Regular.otf",
+    "BecauseWeLearn-Regular.otf",
+    "BecauseWeMentor-Regular.otf",
+    "BecauseWeOrganize-Regular.otf",
+    "Humor-Sans.ttf",
+    "Kristi.ttf",
+    "Delphine.ttf",
+    "SteveHand.ttf",
+    "YuseiMagic-Regular.ttf",
+    "YOzRC_.ttf",
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A number in somebody's hand.
+
+    Attributes:
+        ink: (h, w) float32, 0 to 1, cut to what is written.
+        ends: (N, 2) where each digit begins and ends, about.
+    """
+
+    ink: np.ndarray
+    ends: np.ndarray
+
+
+def write(text: str, font: Path, height: int) -> Written:
+    """Write a number so high."""
+    hand = ImageFont.truetype(font, 2 * height)
+    image = Image.new("L", (4 * height * (len(text) + 2), 6 * height))
+    ImageDraw.Draw(image).text((height, height), text, fill=255, font=hand)
+    left, top, right, bottom = image.getbbox() or (0, 0, 1, 1)
+    factor = height / (bottom - top)
+    stops = [height + hand.getlength(text[:n]) for n in range(len(text) + 1)]
+    ends = np.clip(np.array(list(itertools.pairwise(stops))), left, right) - left
+    size = (max(1, round((right - left) * factor)), height)
+    ink = image.crop((left, top, right, bottom)).resize(size, Image.Resampling.LANCZOS)
+    return Written(np.asarray(ink, np.float32) / 255, ends * factor)
+
+
+def noise(shape: tuple[int, ...], coarse: float, rng: Rng) -> np.ndarray:
+    """Return smooth noise of standard deviation 1, (h, w) float32."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape[:2]).astype(np.float32), coarse)
+    return field / field.std()
+
+
+def sheet(ink: np.ndarray, colour: tuple[int, int, int], paper: tuple[int, int, int]) -> np.ndarray:
+    """Return (h, w, 3) float32, ink on paper."""
+    share = ink[:, :, None]
+    return np.float32(paper) * (1 - share) + np.float32(colour) * share
+
+
+def around(ink: np.ndarray, room: float, wide: float | None = None) -> np.ndarray:
+    """Leave so much room above and below, and at the sides, in heights of the number."""
+    above, beside = (round(r * len(ink)) for r in (room, room if wide is None else wide))
+    return np.pad(ink, ((above, above), (beside, beside)))
+
+
+def seen_from_the_side(page: np.ndarray, by: float, rng: Rng) -> np.ndarray:
+    """Look at a page at an angle, on a dark table."""
+    height, width = page.shape[:2]
+    moved = rng.uniform(0, by, 8) * np.repeat([width, height], 4).reshape(2, 4).T.ravel() * 0.5
+    corners = [(0, 0), (width, 0), (width, height), (0, height)]
+    inward = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
+    table = (70, 60, 55)
+    ends = [
+        (x + dx * moved[2 * n], y + dy * moved[2 * n + 1])
+        for n, ((x, y), (dx, dy)) in enumerate(zip(corners, inward, strict=True))
+    ]
+    rows = []
+    for (x, y), (u, v) in zip(ends, corners, strict=True):
+        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
+        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
+    solved = np.linalg.solve(np.array(rows, float), np.array(corners, float).ravel())
+    image = Image.fromarray(as_bytes(page)).transform(
+        (width, height),
+        Image.Transform.PERSPECTIVE,
+        solved.tolist(),
+        Image.Resampling.BICUBIC,
+        fillcolor=table,
+    )
+    return np.asarray(image, np.float32)
+
+
+def as_bytes(page: np.ndarray) -> np.ndarray:
+    """Return (h, w, 3) uint8."""
+    return np.clip(page, 0, 255).round().astype(np.uint8)
+
+
+def draw_on(page: np.ndarray, draw: Callable[[ImageDraw.ImageDraw], None]) -> np.ndarray:
+    """Draw lines on a page by Pillow."""
+    image = Image.fromarray(as_bytes(page))
+    draw(ImageDraw.Draw(image))
+    return np.asarray(image, np.float32)
+
+
+# The scenes: a number → a picture, (h, w, 3) uint8; what each says of itself names its row
+
+
+def chalk_on_a_board(number: Written, rng: Rng) -> np.ndarray:
+    """Chalk on a board."""
+    ink = around(number.ink, 0.6)
+    chalk = ink * (noise(ink.shape, 0.7, rng) > -0.9)
+    wiped = np.clip(noise(ink.shape, 12, rng), 0, 2)[:, :, None]
+    return as_bytes(sheet(chalk, (225, 225, 215), (42, 60, 52)) + 9 * wiped)
+
+
+def marker_on_a_whiteboard(number: Written, _rng: Rng) -> np.ndarray:
+    """Marker on a whiteboard."""
+    ink = around(number.ink, 0.8)
+    y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
+    glare = np.exp(-((x - 0.8 * ink.shape[1]) ** 2 + y**2) / (0.6 * len(ink)) ** 2)
+    return as_bytes(sheet(ink, (30, 60, 180), (205, 210, 212)) + 70 * glare[:, :, None])
+
+
+def a_note_seen_from_the_side(number: Written, rng: Rng) -> np.ndarray:
+    """A note seen from the side."""
+    page = sheet(around(number.ink, 1.0, 0.8), (40, 40, 60), (245, 225, 110))
+    return as_bytes(seen_from_the_side(page, 0.25, rng) + rng.normal(0, 4, page.shape))
+
+
+def a_drawing_program(number: Written, _rng: Rng) -> np.ndarray:
+    """A drawing program."""
+    ink = (around(number.ink, 0.3) > 0.5).astype(np.float32)
+    return as_bytes(sheet(ink, (250, 220, 40), (90, 40, 130)))
+
+
+def squared_paper(number: Written, rng: Rng) -> np.ndarray:
+    """Squared paper."""
+    page = sheet(around(number.ink, 0.7), (25, 30, 110), (250, 250, 248))
+    period = int(rng.integers(14, 30))
+    for lines in (page[period // 2 :: period], page[:, period // 3 :: period]):
+        np.minimum(lines, (175, 200, 225), out=lines)
+    return as_bytes(page)
+
+
+def lined_paper_turned(number: Written, rng: Rng) -> np.ndarray:
+    """Lined paper turned."""
+    ink = around(number.ink, 1.2, 0.6)
+    page = sheet(ink, (30, 30, 35), (248, 246, 240))
+    period = int(1.5 * len(number.ink))
+    first = (len(ink) + len(number.ink)) // 2
+    for row in range(first % period, len(page), period):
+        page[row : row + 2] = np.minimum(page[row : row + 2], (150, 160, 215))
+    turned = ndimage.rotate(page, rng.uniform(-7, 7), order=1, reshape=False, mode="nearest")
+    return as_bytes(turned)
+
+
+def a_pale_receipt(number: Written, rng: Rng) -> np.ndarray:
+    """A pale receipt."""
+    page = sheet(around(number.ink, 0.5), (168, 168, 182), (222, 220, 216))
+    return as_bytes(page + 5 * rng.standard_normal(page.shape))
+
+
+def marker_on_cardboard(number: Written, rng: Rng) -> np.ndarray:
+    """Marker on cardboard."""
+    page = sheet(around(number.ink, 0.7), (25, 20, 20), (172, 132, 92))
+    flutes = 6 * np.sin(np.arange(page.shape[1]) / 2.2)[None, :, None]
+    return as_bytes(page + flutes + 7 * noise(page.shape, 1.5, rng)[:, :, None])
+
+
+def the_shadow_of_a_hand(number: Written, rng: Rng) -> np.ndarray:
+    """The shadow of a hand."""
+    page = sheet(around(number.ink, 1.0), (40, 45, 95), (235, 232, 225))
+    y, x = np.mgrid[: page.shape[0], : page.shape[1]]
+    middle = rng.uniform(0.2, 0.8) * page.shape[1]
+    shade = 1 / (1 + np.exp((np.hypot(x - middle, y - page.shape[0]) - 0.8 * len(page)) / 6))
+    return as_bytes(page * (1 - 0.55 * shade[:, :, None]))
+
+
+def a_tiny_thumbnail(number: Written, _rng: Rng) -> np.ndarray:
+    """A tiny thumbnail."""
+    page = Image.fromarray(as_bytes(sheet(around(number.ink, 0.4), (20, 20, 20), (240, 240, 240))))
+    small = page.resize((page.width * 22 // page.height, 22), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=30)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def light_ink_on_a_dark_screen(number: Written, _rng: Rng) -> np.ndarray:
+    """Light ink on a dark screen."""
+    page = sheet(around(number.ink, 0.5), (120, 240, 170), (18, 20, 30))
+    page[::3] *= 0.75
+    return as_bytes(page)
+
+
+def a_double_frame_on_green(number: Written, _rng: Rng) -> np.ndarray:
+    """A double frame on green."""
+    page = sheet(around(number.ink, 0.5, 0.4), (20, 25, 60), (196, 224, 190))
+    right, bottom = page.shape[1] - 1, page.shape[0] - 1
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.rectangle((2, 2, right - 2, bottom - 2), outline=(60, 110, 70), width=2)
+        pen.rectangle((7, 7, right - 7, bottom - 7), outline=(60, 110, 70), width=1)
+
+    return as_bytes(draw_on(page, draw))
+
+
+def under_a_stamp(number: Written, rng: Rng) -> np.ndarray:
+    """Under a stamp."""
+    page = sheet(around(number.ink, 0.8), (20, 20, 60), (250, 248, 240))
+    radius = rng.uniform(0.6, 0.9) * len(number.ink)
+    x, y = rng.uniform(0.3, 0.7) * page.shape[1], rng.uniform(0.4, 0.6) * page.shape[0]
+    ring = Image.new("L", (page.shape[1], page.shape[0]))
+    pen = ImageDraw.Draw(ring)
+    for r in (radius, 0.85 * radius):
+        pen.ellipse((x - r, y - r, x + r, y + r), outline=255, width=3)
+    red = np.asarray(ring, np.float32)[:, :, None] / 255 * 0.6
+    return as_bytes(page * (1 - red) + np.float32((205, 60, 70)) * red)
+
+
+def circled(number: Written, _rng: Rng) -> np.ndarray:
+    """Circled."""
+    page = sheet(around(number.ink, 0.9, 0.9), (35, 35, 45), (248, 248, 246))
+    edge = 0.12 * len(number.ink)
+    box = (edge, edge, page.shape[1] - edge, page.shape[0] - edge)
+    width = max(2, len(number.ink) // 16)
+    return as_bytes(
+        draw_on(page, lambda pen: pen.arc(box, 20, 395, fill=(200, 40, 40), width=width))
+    )
+
+
+def underlined_twice(number: Written, _rng: Rng) -> np.ndarray:
+    """Underlined twice."""
+    page = sheet(around(number.ink, 0.8), (30, 40, 140), (250, 250, 250))
+    high, width = len(number.ink), max(2, len(number.ink) // 18)
+    foot = 0.5 * (page.shape[0] + high)
+    left, right = 0.75 * high, page.shape[1] - 0.7 * high
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for below, slope in ((0.18, 0.03), (0.34, -0.02)):
+            y = foot + below * high
+            pen.line((left, y, right, y - slope * (right - left)), fill=(30, 40, 140), width=width)
+
+    return as_bytes(draw_on(page, draw))
+
+
+def a_name_in_cloth(number: Written, rng: Rng) -> np.ndarray:
+    """A name in cloth."""
+    page = sheet(around(number.ink, 0.7), (190, 40, 50), (60, 75, 120))
+    y, x = np.mgrid[: page.shape[0], : page.shape[1]]
+    weave = 14 * np.sin(x * 2.1) * np.sin(y * 2.1)
+    return as_bytes(page + weave[:, :, None] + 5 * noise(page.shape, 1, rng)[:, :, None])
+
+
+def burnt_into_wood(number: Written, rng: Rng) -> np.ndarray:
+    """Burnt into wood."""
+    page = sheet(around(number.ink, 0.7), (70, 42, 25), (178, 136, 92))
+    grain = ndimage.gaussian_filter(rng.standard_normal(page.shape[:2]), (0.8, 25))
+    return as_bytes(page + 12 * (grain / grain.std())[:, :, None])
+
+
+def out_of_focus(number: Written, rng: Rng) -> np.ndarray:
+    """Out of focus."""
+    page = sheet(around(number.ink, 0.8), (25, 25, 30), (225, 222, 215))
+    soft = ndimage.gaussian_filter(page, (len(number.ink) / 16, len(number.ink) / 16, 0))
+    return as_bytes(soft + rng.normal(0, 3, page.shape))
+
+
+def shaken(number: Written, _rng: Rng) -> np.ndarray:
+    """Shaken."""
+    page = sheet(around(number.ink, 0.8), (25, 25, 30), (225, 222, 215))
+    return as_bytes(ndimage.uniform_filter(page, (1, max(2, len(number.ink) // 9), 1)))
+
+
+def a_board_from_below(number: Written, rng: Rng) -> np.ndarray:
+    """A board from below."""
+    page = sheet(around(number.ink, 1.2, 1.0), (30, 30, 30), (235, 235, 230))
+    return as_bytes(seen_from_the_side(page, 0.6, rng))
+
+
+def a_card_on_a_wooden_table(number: Written, rng: Rng) -> np.ndarray:
+    """A card on a wooden table."""
+    card = around(number.ink, 0.9, 0.7)
+    side = int(1.5 * max(card.shape))
+    grain = ndimage.gaussian_filter(rng.standard_normal((side, side)), (1.0, 30))
+    wood = np.float32((150, 110, 75)) + 14 * (grain / grain.std())[:, :, None]
+    y, x = ((side - n) // 2 + int(rng.uniform(-0.1, 0.1) * side) for n in card.shape)
+    placed = [
+        np.pad(layer, ((y, side - y - card.shape[0]), (x, side - x - card.shape[1])))
+        for layer in (card, np.ones_like(card))
+    ]
+    turn = rng.uniform(-6, 6)
+    ink, there = (ndimage.rotate(layer, turn, order=1, reshape=False) for layer in placed)
+    page = sheet(ink, (30, 30, 60), (238, 236, 230))
+    return as_bytes(wood * (1 - there[:, :, None]) + page * there[:, :, None])
+
+
+def a_page_that_leaves_the_picture(number: Written, rng: Rng) -> np.ndarray:
+    """A page that leaves the picture."""
+    page = sheet(around(number.ink, 1.3, 0.9), (35, 35, 40), (232, 230, 222))
+    wide, high = (int(share * len(number.ink)) for share in rng.uniform(0.2, 0.6, 2))
+    page[:, :wide] = page[:high] = rng.uniform(50, 120, 3)
+    turned = ndimage.rotate(page, rng.uniform(-4, 4), order=1, reshape=False, mode="nearest")
+    return as_bytes(turned + rng.normal(0, 4, page.shape))
+
+
+def on_a_wall_across_the_room(number: Written, rng: Rng) -> np.ndarray:
+    """On a wall across the room."""
+    small = number.ink[:: max(1, len(number.ink) // 40), :: max(1, len(number.ink) // 40)]
+    wall = np.zeros((700, 1000), np.float32)
+    y, x = rng.integers(200, 400), rng.integers(100, 1000 - small.shape[1] - 100)
+    wall[y : y + small.shape[0], x : x + small.shape[1]] = small
+    page = sheet(wall, (50, 45, 45), (214, 208, 196))
+    light = np.linspace(1, 0.65, page.shape[1])[None, :, None]
+    return as_bytes(page * light + 3 * noise(page.shape, 1.2, rng)[:, :, None])
+
+
+def around_a_mug(number: Written, _rng: Rng) -> np.ndarray:
+    """Around a mug."""
+    ink = around(number.ink, 0.9, 0.4)
+    turn = np.linspace(-1.0, 1.0, ink.shape[1])
+    columns = ((np.sin(turn * 1.1) / np.sin(1.1) + 1) / 2 * (ink.shape[1] - 1)).round().astype(int)
+    down = np.round(0.35 * len(number.ink) * (1 - turn**2)).astype(int)
+    rows = np.arange(len(ink))[:, None] - down + int(0.17 * len(number.ink))
+    bent = ink[np.clip(rows, 0, len(ink) - 1), columns]
+    page = sheet(bent, (40, 60, 130), (238, 236, 232))
+    return as_bytes(page * (0.6 + 0.4 * np.cos(turn))[None, :, None])
+
+
+def a_comb_of_boxes(number: Written, _rng: Rng) -> np.ndarray:
+    """A comb of boxes."""
+    high = len(number.ink)
+    side, gap = round(1.5 * high), round(0.25 * high)
+    page = np.full((side + 2 * gap, len(number.ends) * side + 2 * gap, 3), 246, np.float32)
+    for n, (left, right) in enumerate(number.ends.round().astype(int)):
+        x, y = gap + n * side, gap
+        page[y : y + side, x : x + 2] = page[y : y + side, x + side - 2 : x + side] = 120
+        page[y : y + 2, x : x + side] = page[y + side - 2 : y + side, x : x + side] = 120
+        digit = number.ink[:, left:right]
+        digit = digit[:, : side - 6]
+        x += (side - digit.shape[1]) // 2
+        y += (side - high) // 2
+        part = page[y : y + high, x : x + digit.shape[1]]
+        part *= 1 - 0.85 * digit[:, :, None]
+    return as_bytes(page)
+
+
+def a_bad_fax(number: Written, rng: Rng) -> np.ndarray:
+    """A bad fax."""
+    ink = around(number.ink, 0.5)
+    dots = ink > rng.uniform(0.25, 0.75, ink.shape)
+    dots ^= rng.random(ink.shape) < 0.012
+    return as_bytes(sheet(dots.astype(np.float32), (0, 0, 0), (255, 255, 255)))
+
+
+def paper_that_was_crumpled(number: Written, rng: Rng) -> np.ndarray:
+    """Paper that was crumpled."""
+    page = sheet(around(number.ink, 0.9), (35, 35, 75), (228, 226, 220))
+    creases = np.abs(noise(page.shape, 9, rng))
+    light = 1 - 0.25 * np.exp(-((creases / 0.12) ** 2)) + 0.05 * noise(page.shape, 20, rng)
+    soft = Image.fromarray(as_bytes(page * light[:, :, None])).filter(ImageFilter.SMOOTH)
+    return np.asarray(soft)
+
+
+SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
+    chalk_on_a_board,
+    marker_on_a_whiteboard,
+    a_note_seen_from_the_side,
+    a_drawing_program,
+    squared_paper,
+    lined_paper_turned,
+    a_pale_receipt,
+    marker_on_cardboard,
+    the_shadow_of_a_hand,
+    a_tiny_thumbnail,
+    light_ink_on_a_dark_screen,
+    a_double_frame_on_green,
+    under_a_stamp,
+    circled,
+    underlined_twice,
+    a_name_in_cloth,
+    burnt_into_wood,
+    out_of_focus,
+    shaken,
+    a_board_from_below,
+    a_card_on_a_wooden_table,
+    a_page_that_leaves_the_picture,
+    on_a_wall_across_the_room,
+    around_a_mug,
+    a_comb_of_boxes,
+    a_bad_fax,
+    paper_that_was_crumpled,
+)
+
+
+def find_hands(folder: Path) -> list[Path]:
+    """Return the fonts' files.
+
+    Raises:
+        SystemExit: one is missing.
+    """
+    there = {path.name: path for path in folder.rglob("*") if path.name in HANDS}
+    missing = [name for name in HANDS if name not in there]
+    if missing:
+        raise SystemExit(f"no {missing[0]} under {folder}; try the apt-get line of --help")
+    return [there[name] for name in HANDS]
+
+
+def run(reader: Reader, hands: list[Path], seed: int) -> tuple[dict, list]:
+    """Read a number by each hand in each scene; return the counts, and what was read wrongly."""
+    scenes: dict[str, dict[str, int]] = {}
+    by_hand = {hand.stem: 0 for hand in hands}
+    wrong = []
+    for number, scene in enumerate(SCENES):
+        name = (scene.__doc__ or "").rstrip(".").lower()
+        row = {"n": 0, "right": 0, "sure": 0, "right_and_sure": 0}
+        for hand_number, hand in enumerate(hands):
+            rng = np.random.default_rng([seed, number, hand_number])
+            text = "".join(map(str, rng.integers(0, 10, int(rng.integers(1, 7)))))
+            picture = scene(write(text, hand, int(rng.integers(44, 90))), rng)
+            reading = reader.read(picture)
+            right = reading.text == text
+            row["n"] += 1
+            row["right"] += right
+            row["sure"] += reading.sure
+            row["right_and_sure"] += right and reading.sure
+            by_hand[hand.stem] += right
+            if not right:
+                wrong.append((picture, name, hand.stem, text, reading))
+        scenes[name] = row
+        print(f"{name}: {row['right']} of {row['n']}", file=sys.stderr)
+    return {"seed": seed, "scenes": scenes, "hands": by_hand}, wrong
+
+
+def draw_sheet(wrong: list, file: Path) -> None:
+    """Draw what was read wrongly, side by side."""
+    wide, high, columns = 260, 130, 5
+    page = Image.new("RGB", (columns * wide, max(1, -(-len(wrong) // columns)) * high), "white")
+    pen = ImageDraw.Draw(page)
+    for number, (picture, scene, hand, text, reading) in enumerate(wrong):
+        x, y = number % columns * wide, number // columns * high
+        small = Image.fromarray(picture)
+        small.thumbnail((wide - 10, high - 36))
+        page.paste(small, (x, y))
+        read = reading.text.replace("\n", "/") or "nothing"
+        pen.text((x, y + high - 34), f"{scene}, {hand[:16]}", fill="black")
+        pen.text((x, y + high - 20), f"{text} as {read} {'SURE' if reading.sure else ''}", "red")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page.save(file)
+
+
+def table(result: dict) -> str:
+    """Return the measurements as Markdown."""
+    lines = ["| scene | read exactly | sure | of these right |", "|---" * 4 + "|"]
+    rows = list(result["scenes"].items())
+    whole = {key: sum(row[key] for _, row in rows) for key in rows[0][1]}
+    for name, row in [*rows, ("all", whole)]:
+        lines.append(
+            f"| {name} | {row['right']} of {row['n']} | {row['sure']} | {row['right_and_sure']} |"
+        )
+    interval = binomtest(whole["right"], whole["n"]).proportion_ci(method="wilson")
+    hands = ", ".join(f"{name} {right}" for name, right in result["hands"].items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"All: {whole['right'] / whole['n']:.1%}, 95% interval {interval.low:.1%} to "
+            f"{interval.high:.1%}. Of {len(rows)} each by hand: {hands}.",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, write the result, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=SHIPPED_READER)
+    parser.add_argument("--fonts", type=Path, default=FONTS, help="folder with the hands")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sheet", type=Path, help="picture of what was read wrongly")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    result, wrong = run(Reader(options.model), find_hands(options.fonts), options.seed)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    if options.sheet:
+        draw_sheet(wrong, options.sheet)
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What is around the writing, where it is too much, or nothing: pictures to look at a second time.
+
+    covered = cover_surroundings(pixels)      # a sheet on a table: the table painted over, or None
+    framed = add_margin(pixels, 20)           # ink up to the edges: paper all around, or None
+
+Around a note on a dark table, the table is the darkest, and takes up the most of the edges: to what
+looks for ink it would be the ink. And of a 1 that was cut out along its ink hardly any paper is
+left: to what looks for ink it would be the paper.
+"""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+CELLS = 96  # along the longer side, in which edges and sheets are looked for
+SMALLEST, LARGEST = 0.08, 0.97  # share of the picture that a sheet covers
+CONVEX = 0.9  # share of what lies between a sheet's edges that is the sheet's: it has no bays
+INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
+EDGE = 2  # cells at the sheet's edge that are painted over too
+TOUCHED = 0.02  # share of the picture's edges that ink takes up if it was cut out along its ink
+
+
+def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
+    """Return the picture with only the sheet left, the rest in the sheet's colour.
+
+    The sheet is what differs from the picture's edges, has no bays, and has something on it.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8; None if there is no such sheet.
+    """
+    height, width = pixels.shape[:2]
+    small, differs, _ = _compare_with_edges(pixels)
+    sheet = _largest(ndimage.binary_fill_holes(ndimage.binary_opening(differs, np.ones((3, 3)))))
+    whole = _between_edges(sheet)
+    if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
+        return None
+    inner = ndimage.binary_erosion(whole, iterations=EDGE)
+    if not INNER[0] <= 1 - differs[inner].mean() <= INNER[1]:
+        return None
+    colour = np.median(small[inner & differs], axis=0)
+    mask = Image.fromarray(inner.astype(np.uint8) * 255).resize((width, height))
+    kept = np.asarray(mask, np.float32)[:, :, None] / 255
+    return (pixels * kept + colour.astype(np.float32) * (1 - kept)).round().astype(np.uint8)
+
+
+def add_margin(pixels: np.ndarray, width: int) -> np.ndarray | None:
+    """Return the picture with a margin of so many pixels, in the colour of most of its edges.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+
+    Returns:
+        (H + 2 width, W + 2 width, 3) uint8; None if nothing touches the edges.
+    """
+    _, differs, colour = _compare_with_edges(pixels)
+    if _edges(differs).mean() < TOUCHED:
+        return None
+    high, wide = pixels.shape[:2]
+    framed = np.empty((high + 2 * width, wide + 2 * width, 3), np.uint8)
+    framed[:] = colour.round().astype(np.uint8)
+    framed[width : width + high, width : width + wide] = pixels
+    return framed
+
+
+def _compare_with_edges(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the picture in cells, (h, w, 3) float32, which differ, and from what colour."""
+    height, width = pixels.shape[:2]
+    factor = max(height, width) / CELLS
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), np.float32)
+    colour = np.median(_edges(small), axis=0)
+    away = np.linalg.norm(small - colour, axis=2)
+    return small, away > otsu(away), colour
+
+
+def _edges(cells: np.ndarray) -> np.ndarray:
+    return np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]])
+
+
+def otsu(values: np.ndarray) -> float:
+    """Return the level that parts values into the two groups that differ most (Otsu 1979)."""
+    ordered = np.sort(values, axis=None).astype(np.float64)
+    count = np.arange(1, len(ordered))
+    if len(count) == 0:
+        return float(ordered[0])
+    below = ordered.cumsum()[:-1]
+    low, high = below / count, (ordered.sum() - below) / (len(ordered) - count)
+    cut = int((count * (len(ordered) - count) * (high - low) ** 2).argmax())
+    return float(ordered[cut])
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    labels, count = ndimage.label(mask)
+    return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count else mask
+
+
+def _between_edges(mask: np.ndarray) -> np.ndarray:
+    """Return the cells that have some of the mask on either side, and above and below."""
+    whole = np.ones_like(mask)
+    for axis in (0, 1):
+        before = np.maximum.accumulate(mask, axis)
+        after = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
+        whole &= before & after
+    return whole
