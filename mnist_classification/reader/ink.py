@@ -78,10 +78,10 @@ def flatten_light(darkness: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 def fit_plane(values: np.ndarray) -> np.ndarray:
     """Return the plane with the least squares of differences, (h, w) as the values."""
-    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in values.shape)
-    # Level and slopes are orthogonal on a grid, so that each is a mean of its own.
-    down = (values.mean(axis=1) * rows).sum() / max((rows**2).sum(), 1)
-    across = (values.mean(axis=0) * columns).sum() / max((columns**2).sum(), 1)
+    rows, columns = (np.arange(side, dtype=np.float32) - (side - 1) / 2 for side in values.shape)
+    # Level and slopes are orthogonal on a grid, so that each is found on its own.
+    down = (values.mean(axis=1) * rows).sum() / ((rows**2).sum() or 1)
+    across = (values.mean(axis=0) * columns).sum() / ((columns**2).sum() or 1)
     return values.mean() + down * rows[:, None] + across * columns[None]
 
 

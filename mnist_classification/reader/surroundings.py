@@ -14,7 +14,8 @@ from scipy import ndimage
 
 CELLS = 96  # along the longer side, in which edges and sheets are looked for
 SMALLEST, LARGEST = 0.08, 0.97  # share of the picture that a sheet covers
-CONVEX = 0.9  # share of what lies between a sheet's edges that is the sheet's: it has no bays
+CONVEX = 0.9  # share of its convex hull that a sheet fills: it has no bays
+DIRECTIONS = 36  # in which the hull is looked at
 INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
 EDGE = 2  # cells at the sheet's edge that are painted over too
 TOUCHED = 0.02  # share of the picture's edges that ink takes up if it was cut out along its ink
@@ -34,7 +35,7 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     height, width = pixels.shape[:2]
     small, differs, _ = _compare_with_edges(pixels)
     sheet = _largest(ndimage.binary_fill_holes(ndimage.binary_opening(differs, np.ones((3, 3)))))
-    whole = _between_edges(sheet)
+    whole = _hull(sheet)
     if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
         return None
     inner = ndimage.binary_erosion(whole, iterations=EDGE)
@@ -97,11 +98,13 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count else mask
 
 
-def _between_edges(mask: np.ndarray) -> np.ndarray:
-    """Return the cells that have some of the mask on either side, and above and below."""
-    whole = np.ones_like(mask)
-    for axis in (0, 1):
-        before = np.maximum.accumulate(mask, axis)
-        after = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
-        whole &= before & after
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """Return the cells within a mask's convex hull: on the inner side of it from all directions."""
+    y, x = np.nonzero(mask)
+    down, across = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    whole = np.full(mask.shape, len(x) > 0)
+    for angle in np.arange(DIRECTIONS) * np.pi / DIRECTIONS if len(x) else ():
+        along = x * np.cos(angle) + y * np.sin(angle)
+        place = across * np.cos(angle) + down * np.sin(angle)
+        whole &= (place >= along.min()) & (place <= along.max())
     return whole

@@ -79,7 +79,7 @@ def train_and_export(
     weights, learned = None, []
     if start:
         weights, learned = load_weights(start)
-        settings = replace(settings, filter_learning_rate=0.05, learning_rate=2e-3)
+        settings = replace(settings, filter_learning_rate=0.02, learning_rate=1e-3)
     identity = settings.identity() | {"data": data.fingerprint, "holdout": holdout}
     identity["start"] = learned
     source = LineSource(make_glyphs(data.train, seed))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image
+from PIL import Image, ImageOps
 
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
@@ -221,6 +221,35 @@ def test_the_same_digit_wherever_it_is_and_however_large(reader, mnist):
         large = np.kron(near, np.ones((20, 20)))
         for page in (near, with_margins, corner, large):
             assert reader.read((255 - page * 235).astype(np.uint8)).text == str(label)
+
+
+def test_a_digit_cut_out_along_its_ink_is_read(reader, mnist):
+    by_digit = [np.flatnonzero(mnist.test.labels == digit)[:4] for digit in range(10)]
+    right = 0
+    for index in np.concatenate(by_digit):
+        image = Image.fromarray(mnist.test.images[index]).resize(
+            (140, 140), Image.Resampling.BICUBIC
+        )
+        cut = image.crop(image.point(lambda v: 255 * (v > 100)).getbbox())
+        reading = reader.read(cut)
+        right += reading.text == str(mnist.test.labels[index])
+        for digit in reading.digits:
+            left, top, right_edge, bottom = digit.box
+            assert -2 <= left < right_edge <= cut.width + 2
+            assert -2 <= top < bottom <= cut.height + 2
+    assert right >= 37
+
+
+def test_a_note_on_a_table_is_read(reader, three):
+    note = Image.new("RGB", (400, 300), (70, 60, 55))
+    paper = Image.new("RGB", (240, 200), (245, 225, 110))
+    paper.paste((40, 40, 60), (60, 50), ImageOps.invert(three))
+    note.paste(paper.rotate(4, expand=True, fillcolor=(70, 60, 55)), (70, 40))
+    (found,) = reader.read(note).digits
+    left, top, right, bottom = found.box
+    assert found.label == 3
+    assert 130 < left < right < 250
+    assert 80 < top < bottom < 220
 
 
 def test_mnists_own_images_are_read(reader, mnist):
