@@ -26,7 +26,7 @@ from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
-THICKEST = 0.5  # a stroke's width to the digit's extent; more is a blot
+THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
@@ -278,15 +278,24 @@ def _worst(lines: list[Seen]) -> float:
 
 
 def is_blot(line: Seen) -> bool:
-    """Say whether what was taken for digits is filled, without strokes."""
+    """Say whether most of what was taken for digits is filled, without strokes."""
     strip, spans = line.strips[0], line.decoded.spans
-    for number in range(len(spans)):
-        left, top, right, bottom = find_digit(strip, spans, number)
-        inked = np.pad(strip.image[top:bottom, left:right] >= INKED, 1)
-        stroke = 2 * float(ndimage.distance_transform_edt(inked).max()) - 1
-        if stroke > THICKEST * max(bottom - top, right - left):
-            return True
-    return False
+    places = [find_digit(strip, spans, number) for number in range(len(spans))]
+    inked = _inked(strip)
+    return 2 * sum(_is_filled(inked, place) for place in places) > len(places)
+
+
+def _inked(strip: Strip) -> np.ndarray:
+    """Return where a strip has ink, (32, L) bool, even if most of it has: then ink is at 0."""
+    paper, ink = np.percentile(strip.image, [2, 98])
+    return strip.image >= paper + INKED * (ink - paper)
+
+
+def _is_filled(inked: np.ndarray, place: Box) -> bool:
+    left, top, right, bottom = place
+    inked = np.pad(inked[top:bottom, left:right], 1)
+    stroke = 2 * float(ndimage.distance_transform_edt(inked).max()) - 1
+    return stroke > THICKEST * max(bottom - top, right - left)
 
 
 def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
@@ -302,7 +311,7 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     right = middle + reach if last else middle + (middles[number + 1] - middle) / 2
     left, right = max(0, int(left)), min(strip.image.shape[1], int(np.ceil(right)))
     right = max(right, left + 1)
-    inked = strip.image[:, left:right] >= INKED
+    inked = _inked(strip)[:, left:right]
     if not inked.any():
         return left, 0, right, HEIGHT
     columns, rows = np.flatnonzero(inked.any(axis=0)), np.flatnonzero(inked.any(axis=1))

@@ -18,6 +18,7 @@ CONVEX = 0.9  # share of its convex hull that a sheet fills: it has no bays
 DIRECTIONS = 36  # in which the hull is looked at
 INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
 EDGE = 2  # cells at the sheet's edge that are painted over too
+TWO_TONES = 0.82  # share of the variance that two tones explain; of an even gradient it is 0.75
 TOUCHED = 0.02  # share of the picture's edges that ink takes up if it was cut out along its ink
 
 
@@ -74,7 +75,12 @@ def _compare_with_edges(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), np.float32)
     colour = np.median(_edges(small), axis=0)
     away = np.linalg.norm(small - colour, axis=2)
-    return small, away > otsu(away), colour
+    differs = away > otsu(away)
+    means = [away[side].mean() if side.any() else 0.0 for side in (differs, ~differs)]
+    between = differs.mean() * (1 - differs.mean()) * (means[0] - means[1]) ** 2
+    if between < TWO_TONES * away.var():  # noise, or light that falls off, and no ink
+        differs[:] = False
+    return small, differs, colour
 
 
 def _edges(cells: np.ndarray) -> np.ndarray:
