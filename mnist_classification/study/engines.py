@@ -327,18 +327,36 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ExperimentError(f"got address {address!r}; {expected}")
-    # The opening of HTTP/2, on which gRPC is built: hello, and our settings, for theirs.
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
     try:
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
-            connection.sendall(hello)
-            answer = connection.recv(9)
+            is_http2 = _ping(connection)
     except (OSError, OverflowError) as error:
         raise ExperimentError(
             f"got address {address}, which does not answer ({error}); {expected}; is it up?"
         ) from None
-    if answer[3:4] != bytes([4]):
+    if not is_http2:
         raise ExperimentError(f"got address {address}, where something else answers; {expected}")
+
+
+def _ping(connection: socket.socket) -> bool:
+    """Ask for a sign of life in HTTP/2, on which gRPC is built; say whether it came.
+
+    Raises:
+        TimeoutError: none came in time, and no other answer.
+    """
+    settings, ping, acknowledged = 4, 6, 1  # frames' types, and a flag
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, settings, 0, 0, 0, 0, 0])
+    connection.sendall(hello + bytes([0, 0, 8, ping, 0, 0, 0, 0, 0]) + b"anybody?")
+    stream = connection.makefile("rb")
+    header = stream.read(9)
+    if header[3:4] != bytes([settings]):
+        return False
+    while header[3:5] != bytes([ping, acknowledged]):
+        stream.read(int.from_bytes(header[:3]))
+        header = stream.read(9)
+        if len(header) < 9:
+            return False
+    return True
 
 
 def _ask_for(ray: Any, options: Options) -> tuple[dict[str, float], int | None]:

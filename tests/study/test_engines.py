@@ -108,7 +108,10 @@ def test_the_engine_tells_of_every_run_and_kills_what_is_left(data, tmp_path):
     assert [json.loads(path.read_text())["seed"] for path in tmp_path.glob("*.json")] == [0]
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # what HTTP/2 begins with
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", SETTINGS])
 def test_an_address_that_is_no_cluster_gets_one_line_in_time(answer, monkeypatch):
     monkeypatch.setattr(engines, "PATIENCE", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
