@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
 from scipy.stats import binomtest
 
@@ -463,6 +464,11 @@ def run(reader: Reader, hands: list[Path], seed: int) -> tuple[dict, list]:
     return {"seed": seed, "scenes": scenes, "hands": by_hand}, wrong
 
 
+def count_right(result: dict) -> int:
+    """Return how many numbers were read exactly."""
+    return sum(row["right"] for row in result["scenes"].values())
+
+
 def draw_sheet(wrong: list, file: Path) -> None:
     """Draw what was read wrongly, side by side."""
     wide, high, columns = 260, 130, 5
@@ -491,12 +497,14 @@ def table(result: dict) -> str:
         )
     interval = binomtest(whole["right"], whole["n"]).proportion_ci(method="wilson")
     hands = ", ".join(f"{name} {right}" for name, right in result["hands"].items())
+    without = ", ".join(f"`{name}` {right}" for name, right in result.get("without", {}).items())
     return "\n".join(
         [
             *lines,
             "",
             f"All: {whole['right'] / whole['n']:.1%}, 95% interval {interval.low:.1%} to "
             f"{interval.high:.1%}. Of {len(rows)} each by hand: {hands}.",
+            *(["", f"Of {whole['n']} without a stage of the reader: {without}."] * bool(without)),
         ]
     )
 
@@ -510,9 +518,16 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, default=FONTS, help="folder with the hands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="picture of what was read wrongly")
+    parser.add_argument("--stages", action="store_true", help="take away each stage in turn")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
-    result, wrong = run(Reader(options.model), find_hands(options.fonts), options.seed)
+    hands = find_hands(options.fonts)
+    result, wrong = run(Reader(options.model), hands, options.seed)
+    if options.stages:
+        result["without"] = {
+            stage: count_right(run(reader_without(options.model, stage), hands, options.seed)[0])
+            for stage in WITHOUT
+        }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, json.dumps(result, indent=1) + "\n")
     if options.sheet:

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from read_real_digits import WITHOUT, reader_without
 from scipy.stats import binomtest
 
 from mnist_classification import Reader
@@ -42,9 +43,8 @@ def only_digits(text: str) -> str:
     return "".join(c for c in text if c in "0123456789")
 
 
-def by_reader(model: Path) -> Way:
+def by_reader(reader: Reader) -> Way:
     """Return our reader."""
-    reader = Reader(model)
 
     def read(pixels: np.ndarray) -> Answer:
         reading = reader.read(pixels)
@@ -193,10 +193,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--ours-only", action="store_true", help="leave the others out")
+    parser.add_argument("--stages", action="store_true", help="without each stage in turn, too")
     output = Path("runs") / "benchmarks" / "read_numbers.json"
     parser.add_argument("--output", type=Path, default=output, help="JSON file of the result")
     options = parser.parse_args()
-    ways: dict[str, Way | None] = {"this reader": by_reader(options.model)}
+    ways: dict[str, Way | None] = {"this reader": by_reader(Reader(options.model))}
+    for stage in WITHOUT if options.stages else ():
+        ways[f"without `{stage}`"] = by_reader(reader_without(options.model, stage))
     if not options.ours_only:
         ways["Tesseract, one line of digits"] = by_tesseract()
         ways["RapidOCR, the whole as a line"] = by_rapidocr(find_lines=False)
@@ -205,7 +208,6 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, json.dumps(result, indent=1) + "\n")
     print(table(result))
-    print("\nwrong:", json.dumps(result["wrong"]))
 
 
 if __name__ == "__main__":
