@@ -127,7 +127,7 @@ def start(
     generator = torch.Generator().manual_seed(seed)
     network = build(recipe.network, generator)
     if weights:
-        network.load_state_dict(weights, strict=False)
+        network.load_state_dict(network.state_dict() | weights)
     network.to(device)
     images = torch.as_tensor(train.images).to(device)
     labels = torch.as_tensor(train.labels).to(device, torch.int64)

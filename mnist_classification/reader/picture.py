@@ -132,15 +132,8 @@ def _open(file: BinaryIO) -> Image.Image:
             f"try a smaller copy"
         )
     formats = [*FORMATS]
-    if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS and b"avif" not in start:
-        try:
-            from pillow_heif import register_heif_opener
-        except ImportError:
-            raise PictureError(
-                "got a HEIC photo; expected a format that Pillow reads by itself; "
-                "try pip install pillow-heif, or a JPEG copy"
-            ) from None
-        register_heif_opener()
+    if is_heic(start):
+        load_heic()
         formats = ["HEIF", *FORMATS]
     try:
         image = Image.open(file, formats=formats)
@@ -160,6 +153,27 @@ def _open(file: BinaryIO) -> Image.Image:
             "got an animation or several pages; expected one picture; try to save one as PNG"
         )
     return image
+
+
+def is_heic(start: bytes) -> bool:
+    """Say whether a file that starts so is a photo as Apple's telephones take them."""
+    return start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS and b"avif" not in start
+
+
+def load_heic() -> None:
+    """Let Pillow read HEIC.
+
+    Raises:
+        PictureError: what reads it is not installed.
+    """
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise PictureError(
+            "got a HEIC photo; expected a format that Pillow reads by itself; "
+            "try pip install pillow-heif, or a JPEG copy"
+        ) from None
+    register_heif_opener()
 
 
 def _check_size(width: int, height: int) -> None:

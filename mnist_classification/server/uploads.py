@@ -202,16 +202,20 @@ def check_picture(content: bytes, limits: Limits) -> None:
     """
     from PIL import Image
 
-    from ..reader.picture import TILE_LENGTH, TILE_WIDTH
+    from ..reader.picture import TILE_LENGTH, TILE_WIDTH, is_heic, load_heic
 
-    if _is_heic(content) and "HEIF" in limits.allowed:
-        return  # the reader loads what reads it, and has the same limit by itself
     formats = [name for name in limits.allowed if name != "HEIF"]
+    if is_heic(content[:32]) and "HEIF" in limits.allowed:
+        formats = ["HEIF"]
     try:
+        if formats == ["HEIF"]:
+            load_heic()
         with Image.open(io.BytesIO(content), formats=formats) as image:
             tags = getattr(image, "tag_v2", {})  # a TIFF's tiles may be larger than itself
             tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
             pixels = max(image.width * image.height, tile)
+    except PictureError as error:
+        raise RefusedError(415, str(error)) from None
     except Image.DecompressionBombError:
         pixels = limits.max_pixels + 1
     except Exception:  # decoders raise whatever they like
@@ -226,9 +230,3 @@ def check_picture(content: bytes, limits: Limits) -> None:
             f"got a picture of more than {limits.max_pixels:,} pixels; expected at most that; "
             f"try a smaller copy",
         )
-
-
-def _is_heic(content: bytes) -> bool:
-    from ..reader.picture import HEIC_BRANDS
-
-    return content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS
