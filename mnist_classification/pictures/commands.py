@@ -147,7 +147,9 @@ def confusion(
 
 @visualize.command
 def mistakes(
-    model: Model = SHIPPED_MODEL,
+    model: Annotated[
+        Path, Parameter(help="directory that `mnist train` wrote, or a row of results")
+    ] = SHIPPED_MODEL,
     *,
     count: int = 24,
     output: Output = PLOTS,
@@ -155,25 +157,37 @@ def mistakes(
 ) -> None:
     """Draw the test images that were read wrongly with the most confidence.
 
-    Example: mnist visualize mistakes --count 12
+    Of a row of results, those that most seeds misread: what there is left to learn.
+
+    Example: mnist visualize mistakes results/runs/eight-epochs+precision=bfloat16
 
     Parameters
     ----------
     count:
         Images to show at most.
     """
-    from ..data import SHA256
+    from ..data import SHA256, load_mnist
     from ..study.published import DISPUTED
+    from ..study.records import count_votes
+    from ..study.results import load_row
     from .plots import plot_mistakes
 
     if count < 1:
         raise PlotError(f"got count {count}; expected 1 or more")
-    trained, data = _load(model, data_dir)
-    probabilities = trained.predict(data.test.images)
+    if model.exists() or not any(model.parent.glob(f"{model.name}-seed*.json")):
+        trained, data = _load(model, data_dir)
+        probabilities = trained.predict(data.test.images)
+        title, name = _title(model, trained), "mistakes"
+    else:
+        data = load_mnist(data_dir)
+        runs = load_row(model, data)
+        if runs[0].holdout:
+            raise PlotError(f"got {model}, judged on a hold-out; expected a row of the test set")
+        probabilities = count_votes([run.digits for run in runs]) / len(runs)
+        title, name = f"{runs[0].recipe.name}, votes of {len(runs)} seeds", "shared-mistakes"
     disputed = DISPUTED if data.sha256 == SHA256 else ()  # another data set has labels of its own
-    title = _title(model, trained)
     figure = plot_mistakes(data.test, probabilities, title, disputed=disputed, count=count)
-    _save(figure, output, "mistakes")
+    _save(figure, output, name)
 
 
 @visualize.command

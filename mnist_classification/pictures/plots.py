@@ -339,7 +339,7 @@ def plot_mistakes(
     for axes in grid[len(shown) :]:
         axes.axis("off")
     figure.suptitle(f"{title}: the {len(shown)} most confident of {len(mistakes)} mistakes")
-    figure.supxlabel("each with its probability and its index in the test set", size=10)
+    figure.supxlabel("each with its probability, or share of votes, and its index", size=10)
     return figure
 
 

@@ -74,6 +74,11 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(len(values), mean, std, (mean - half, mean + half), min(values), max(values))
 
 
+def p_of_reaching(values: Sequence[float], goal: float) -> float:
+    """Return the one-sided p value of the mean reaching the goal by chance: t test over seeds."""
+    return float(stats.ttest_1samp(values, goal, alternative="greater").pvalue)
+
+
 def prediction_interval(
     values: Sequence[float], n: int = 5, intervals: int = 1
 ) -> tuple[float, float]:

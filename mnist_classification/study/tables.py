@@ -66,7 +66,7 @@ def short_frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
         name, values = results[0].recipe.name, _accuracies(results)
         threads = {result.environment["threads"] for result in results}
         lines.append(
-            f"| `{name}` | {_mean(values).rpartition(' ')[0]}% | {len(values)} "
+            f"| `{name}` | {mean_cell(values).rpartition(' ')[0]}% | {len(values)} "
             f"| {median(r.total_seconds for r in results):.3g}, {_threads(threads)} "
             f"| `mnist train --recipe {name}` |"
         )
@@ -91,7 +91,7 @@ def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
         if recipe and recipe.name in rows:
             lines.append(
                 f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
-                f"| {_mean(_accuracies(rows[recipe.name]))} "
+                f"| {mean_cell(_accuracies(rows[recipe.name]))} "
                 f"| {_short_verdict(verdicts.get(recipe.name))} |"
             )
     return ["\n".join(lines)]
@@ -132,7 +132,7 @@ def exploration_tables(rows: Rows, _data: Mnist) -> list[str]:
     for row, results in rows.items():
         values = _accuracies(results)
         lines.append(
-            f"| {row} | {_change(RECIPES['vanilla'], results[0].recipe)} | {_mean(values)} "
+            f"| {row} | {_change(RECIPES['vanilla'], results[0].recipe)} | {mean_cell(values)} "
             f"| {_inside('vanilla', values, 1)} |"
         )
     return ["\n".join(lines)]
@@ -227,7 +227,7 @@ def _ladder_table(rows: Rows) -> str:
             values = _accuracies(rows[recipe.name])
             lines.append(
                 f"| {recipe.name} | {_change(above, recipe)} | {_original(recipe.name)} "
-                f"| {_mean(values)} | {_range(summarize(values).interval)} "
+                f"| {mean_cell(values)} | {_range(summarize(values).interval)} "
                 f"| {_inside(recipe.name, values, claims)} |"
             )
         above = recipe
@@ -433,7 +433,8 @@ def _short(row: str) -> str:
     return row.replace("+precision=", ", ")
 
 
-def _mean(values: Sequence[float]) -> str:
+def mean_cell(values: Sequence[float]) -> str:
+    """Return "99.150 ± 0.058 (10)", in percent."""
     summary = summarize(values)
     spread = "" if math.isnan(summary.std) else f" ± {100 * summary.std:.3f}"
     return f"{100 * summary.mean:.3f}{spread} ({summary.n})"
@@ -441,7 +442,7 @@ def _mean(values: Sequence[float]) -> str:
 
 def _mean_cells(results: Sequence[Result]) -> str:
     values = _accuracies(results)
-    return f"{_mean(values)} | {_range(summarize(values).interval)}"
+    return f"{mean_cell(values)} | {_range(summarize(values).interval)}"
 
 
 def _json_number(value: float) -> float | None:

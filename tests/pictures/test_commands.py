@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import assert_one_line_error
+from conftest import ROOT, assert_one_line_error, run_command
 from study.conftest import result_with
 
 from mnist_classification.data import load_mnist
@@ -111,3 +111,13 @@ def test_unwritable_folder_is_one_line(visualize, tmp_path, arguments):
     (tmp_path / "file").write_text("")
     result = visualize(*arguments, "--output", tmp_path / "file" / "plots")
     assert_one_line_error(result, "can't make folder", "--output")
+
+
+def test_what_most_seeds_misread_is_drawn(tmp_path):
+    row = ROOT / "results/runs/eight-epochs+precision=bfloat16"
+    drawn = run_command("visualize", "mistakes", row, "--count", 3, "--output", tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert_picture(tmp_path / "shared-mistakes.png")
+    folds = ROOT / "results/runs/half-epoch+holdout=10000+fold=1+precision=bfloat16"
+    refused = run_command("visualize", "mistakes", folds, "--output", tmp_path)
+    assert_one_line_error(refused, "judged on a hold-out", "expected a row of the test set")
