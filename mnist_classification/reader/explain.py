@@ -25,7 +25,7 @@ def draw_stages(page: Page, seen: list[Seen], reading: Reading) -> Image.Image:
         "light taken out": _grey(page.flat),
         "ink": _grey(page.ink),
     }
-    strips = [line.strips[0].image.shape[1] * ZOOM for line in seen]
+    strips = [line.strip.image.shape[1] * ZOOM for line in seen]
     width = max([len(stages) * (TILE + MARGIN), *strips]) + 2 * MARGIN
     row = HEIGHT * ZOOM + 3 * TEXT
     sheet = Image.new("RGB", (width, TEXT + TILE + 2 * MARGIN + max(1, len(seen)) * row), "white")
@@ -49,7 +49,7 @@ def draw_stages(page: Page, seen: list[Seen], reading: Reading) -> Image.Image:
 
 def _draw_line(sheet: Image.Image, seen: Seen, line: Line, top: int) -> None:
     """Draw a strip with a box around each digit, and below it what was read."""
-    strip = seen.strips[0]
+    strip = seen.strip
     image = Image.fromarray(_grey(np.clip(strip.image, -0.5, 1.5)))
     size = (image.width * ZOOM, image.height * ZOOM)
     sheet.paste(image.resize(size, Image.Resampling.NEAREST), (MARGIN, top))

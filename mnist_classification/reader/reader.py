@@ -5,7 +5,8 @@
     reading.lines[0].probability, reading.lines[0].sure
 
 There are a few guesses at where lines are (`lines.py`); the network reads all of them, each line in
-views of several sizes, and the guess stands whose numbers are the most probable.
+views of several sizes if the first leaves doubt, and the guess stands whose numbers are the most
+probable.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,11 +22,12 @@ from ..errors import PictureError
 from .decoding import Decoded, decode
 from .lines import ALL_STAGES, Page, Stages, prepare, propose
 from .picture import Picture, load_pixels
-from .recognizer import load_recognizer
+from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
+NO_DOUBT = 0.98  # probability from which on more views changed nothing on made lines
 THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
@@ -131,11 +133,11 @@ class Seen:
     """A line as the network saw it.
 
     Attributes:
-        strips: one per view.
-        decoded: what it says.
+        strip: the first view of it.
+        decoded: what it says, in all views.
     """
 
-    strips: tuple[Strip, ...]
+    strip: Strip
     decoded: Decoded
 
 
@@ -221,8 +223,7 @@ class Reader:
     def _read_line(self, page: Page, region: Region) -> Seen:
         # Where no ink was found, what rises and falls slowly would be all that there is to see.
         darkness = page.darkness if page.ink.any() else page.flat
-        strips = tuple(cut_strip(darkness, region, share) for share in VIEWS)
-        return Seen(strips, decode([self.recognizer.read(strip.image) for strip in strips]))
+        return read_region(self.recognizer, darkness, region)
 
     def describe(self, page: Page, lines: list[Seen], scale: float) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
@@ -230,7 +231,7 @@ class Reader:
         return Reading("\n".join(line.text for line in described), described)
 
     def _describe_line(self, line: Seen, margin: int, scale: float) -> Line:
-        decoded, strip = line.decoded, line.strips[0]
+        decoded, strip = line.decoded, line.strip
         digits = []
         for number, row in enumerate(decoded.probabilities):
             place = find_digit(strip, decoded.spans, number)
@@ -251,6 +252,17 @@ class Reader:
         probability = self.recognizer.calibrate(decoded.probability)
         sure = probability >= self.threshold
         return Line(decoded.text, probability, sure, (left, top, right, bottom), tuple(digits))
+
+
+def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) -> Seen:
+    """Cut a line out of a page, (H, W) float32, and read it."""
+    strip = cut_strip(darkness, region, VIEWS[0])
+    views = [recognizer.read(strip.image)]
+    decoded = decode(views)
+    if decoded.probability < NO_DOUBT:
+        others = (cut_strip(darkness, region, share) for share in VIEWS[1:])
+        decoded = decode([*views, *(recognizer.read(other.image) for other in others)])
+    return Seen(strip, decoded)
 
 
 def choose(guesses: list[list[Seen]]) -> list[Seen]:
@@ -279,7 +291,7 @@ def _worst(lines: list[Seen]) -> float:
 
 def is_blot(line: Seen) -> bool:
     """Say whether most of what was taken for digits is filled, without strokes."""
-    strip, spans = line.strips[0], line.decoded.spans
+    strip, spans = line.strip, line.decoded.spans
     places = [find_digit(strip, spans, number) for number in range(len(spans))]
     inked = _inked(strip)
     return 2 * sum(_is_filled(inked, place) for place in places) > len(places)

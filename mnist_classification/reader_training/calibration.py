@@ -14,10 +14,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..errors import ModelError
-from ..reader.decoding import decode
-from ..reader.reader import VIEWS
+from ..reader.reader import read_region
 from ..reader.recognizer import Recognizer
-from ..reader.strips import Region, cut_strip
+from ..reader.strips import Region
 from .lines import LineSource
 from .writing import write_line
 
@@ -95,8 +94,7 @@ def read_lines(
         for line, darkness in zip(lines, source.photographs(lines, rng), strict=True):
             top, bottom, left, width = line.margins
             region = Region(left, top, width, bottom)
-            strips = [cut_strip(darkness, region, share) for share in VIEWS]
-            decoded = decode([recognizer.read(strip.image) for strip in strips])
+            decoded = read_region(recognizer, darkness, region).decoded
             if decoded.text:
                 probabilities.append(decoded.probability)
                 right.append(decoded.text == "".join(map(str, line.digits)))

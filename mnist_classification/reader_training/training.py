@@ -5,8 +5,8 @@
 
 Every line is seen once: the batch of a step is drawn by chance that starts from the seed and the
 step's number alone, so a run that was interrupted goes on with the very lines it would have had.
-What is kept is the moving average of the weights. Filters learn by Muon (`optimizers.py`), which at
-500 steps was ahead of AdamW by a third of its steps; all else by AdamW.
+What is kept is the moving average of the weights. Filters learn by Muon (`optimizers.py`), all else
+by AdamW: in a trial of 450 steps the loss came to 2.1 a line, by AdamW alone to 2.6 (one run each).
 """
 
 import time
