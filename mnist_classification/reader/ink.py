@@ -5,8 +5,8 @@
     ink = drop_edges(remove_rules(drop_frame(separate_ink(strength)), strength))
 
 The order is that of the functions below: what colour the ink is, the light taken out, ink apart
-from paper, and what is no writing dropped. `benchmarks/read_real_digits.py --stages` and
-`read_synthetic.py --stages` measure what each stage is worth.
+from paper, and what is no writing dropped. What each stage is worth is measured by
+`benchmarks/read_numbers.py --stages`, and by the others that read.
 """
 
 import numpy as np

@@ -40,7 +40,8 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
         return None
     inner = ndimage.binary_erosion(whole, iterations=EDGE)
-    if not INNER[0] <= 1 - differs[inner].mean() <= INNER[1]:
+    written = (inner & ~differs).sum() / max(inner.sum(), 1)
+    if not INNER[0] <= written <= INNER[1]:
         return None
     colour = np.median(small[inner & differs], axis=0)
     mask = Image.fromarray(inner.astype(np.uint8) * 255).resize((width, height))
