@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..reader.strips import HEIGHT, PADDING, STEP, normalise
 from .glyphs import Glyphs
-from .paper import flourish, make_paper, photograph, print_form, smear
+from .paper import make_paper, photograph, print_form, smear
 from .writing import Hands, Line, draw_lines, write_line
 
 Rng = np.random.Generator
@@ -22,7 +22,6 @@ Rng = np.random.Generator
 ROWS, ROW_LENGTH = 24, 384  # pixels
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 SHARES = (0.1, 0.17, 0.12, 0.13, 0.13, 0.13, 0.1, 0.06, 0.04, 0.02)
-TIDY = 0.15  # share of lines on which there is nothing but what was written
 
 
 @dataclass(frozen=True)
@@ -150,15 +149,11 @@ def _uneven(shape: tuple[int, int], rng: Rng) -> np.ndarray:
 
 
 def _photograph_line(line: Line, ink: np.ndarray, rng: Rng) -> np.ndarray:
-    if line.digits and rng.random() < TIDY:
-        return ink + rng.uniform(0, 0.05) * rng.standard_normal(ink.shape, np.float32)
     if rng.random() < (0.2 if line.digits else 0.6):
         ink = ink * _uneven(ink.shape, rng)
     form = print_form(line, rng)
     joined = np.maximum(ink, form) if rng.random() < 0.7 else ink + form
     if rng.random() < 0.06:
         joined = joined + smear(ink.shape, rng)
-    if rng.random() < 0.08:
-        joined = np.maximum(joined, flourish(line, rng))
     strength = 1.0 if len(line.glyphs) else rng.uniform(0.0, 1.0)
     return photograph(joined * strength + make_paper(ink.shape, rng), rng)

@@ -8,11 +8,10 @@ All in units of the ink: 0 is paper and 1 is full ink.
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
 
 from ..reader.strips import HEIGHT
-from .glyphs import bend_through
 from .writing import Line
 
 Rng = np.random.Generator
@@ -68,11 +67,11 @@ def _weave(x: np.ndarray, y: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def print_form(line: Line, rng: Rng) -> np.ndarray:
-    """Return rules, frames, boxes or a ring around a line's digits, (32, W) float32."""
+    """Return rules, frames and boxes around a line's digits, (32, W) float32."""
     shape = (HEIGHT, line.width)
     printed = np.zeros(shape, np.float32)
     kind = rng.random()
-    if kind > (0.47 if line.digits else 0.42):
+    if kind > 0.42:
         return printed
     slope = rng.normal(0, 0.012)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5
@@ -94,7 +93,7 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
         level(bottom + rng.normal(0, 2.5) if rng.random() < 0.7 else rng.uniform(0, HEIGHT))
         if rng.random() < 0.3:
             level(top + rng.normal(0, 2.5))
-        if line.digits and rng.random() < 0.15:  # alone it would be a 1
+        if rng.random() < 0.15:
             upright(rng.uniform(0, line.width))
     elif kind < 0.2:  # squared paper
         period = rng.uniform(6, 18)
@@ -104,21 +103,14 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
             for at in np.arange(rng.uniform(0, period), line.width, period):
                 upright(at)
         strength = rng.uniform(0.15, 0.6)
-    elif kind > 0.42:  # a ring around the number, as on a button, or that somebody drew
-        low, high = (middles - halves).min(axis=0), (middles + halves).max(axis=0)
-        reach = (high - low) / 2 * rng.uniform(1.2, 1.7) + rng.uniform(1, 5)
-        middle = (low + high) / 2
-        away = np.hypot((x - middle[0]) / reach[0], (y - middle[1]) / reach[1])
-        printed = np.clip(thick / 2 + 0.5 - np.abs(away - 1) * reach.min(), 0, 1)
     else:  # a frame, whole or in part, with or without a wall between the digits
         room = rng.uniform(0.0, 5.0)
         if rng.random() < 0.85:
             level(min(bottom + room, HEIGHT - rng.uniform(0, 2)))
         if rng.random() < 0.8:
             level(max(top - room, rng.uniform(0, 2)))
-        if line.digits or printed.any():
-            for at in _walls(middles, halves, line.width, room, rng):
-                upright(at)
+        for at in _walls(middles, halves, line.width, room, rng):
+            upright(at)
     return printed * strength
 
 
@@ -148,37 +140,10 @@ def smear(shape: tuple[int, int], rng: Rng) -> np.ndarray:
     return ring * rng.uniform(0.15, 0.7)
 
 
-def flourish(line: Line, rng: Rng) -> np.ndarray:
-    """Return a wave of the pen, under the number or behind it, (32, W) float32.
-
-    At least three times to and fro, so that it is no digit.
-    """
-    ends = (line.place[:, 0] + line.half[:, 0])[line.is_digit]
-    feet = (line.place[:, 1] + line.half[:, 1])[line.is_digit]
-    behind, under = float(ends.max(initial=0)) + 2, float(feet.max(initial=HEIGHT / 2))
-    if line.width - behind > 10 and rng.random() < 0.7:
-        left, right = behind, rng.uniform(behind + 8, line.width)
-        middle, reach = rng.uniform(10, 22), rng.uniform(2, 9)
-    else:
-        left, right = rng.uniform(-4, 0.3 * line.width), rng.uniform(0.6, 1.1) * line.width
-        middle, reach = under + rng.uniform(0, 5), rng.uniform(0.3, 2)
-    turns = int(rng.integers(4, 9))
-    sides = reach * np.where(np.arange(turns) % 2, 1, -1) * rng.uniform(0.5, 1.1, turns)
-    points = np.stack([np.linspace(left, right, turns), middle + sides], axis=1)
-    points[:, 0] += rng.uniform(-0.3, 0.3) * sides  # the wave leans
-    page = Image.new("L", (4 * line.width, 4 * HEIGHT))
-    path = [(4 * x, 4 * y) for x, y in bend_through(points)]
-    ImageDraw.Draw(page).line(path, fill=255, width=int(rng.integers(3, 10)), joint="curve")
-    small = page.resize((line.width, HEIGHT), Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255 * rng.uniform(0.5, 1.1)
-
-
 def photograph(darkness: np.ndarray, rng: Rng) -> np.ndarray:
     """Blur, coarsen, compress or threshold a strip; (32, W) float32."""
     if rng.random() < 0.4:
-        out_of_focus = rng.random() < 0.1
-        softness = rng.uniform(0.9, 1.6) if out_of_focus else rng.uniform(0.2, 0.9)
-        darkness = ndimage.gaussian_filter(darkness, softness)
+        darkness = ndimage.gaussian_filter(darkness, rng.uniform(0.2, 0.9))
     if rng.random() < 0.2:
         darkness = _coarsen(darkness, rng.uniform(0.5, 0.9))
     if rng.random() < 0.3:

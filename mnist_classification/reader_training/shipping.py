@@ -8,19 +8,17 @@ as model.safetensors, and README.md, the model card.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from ..data import load_mnist
 from ..device import environment, pick_precision
-from ..errors import ModelError, RunError
+from ..errors import RunError
 from ..files import write_atomically
 from ..reader.recognizer import load_recognizer
 from ..run import RunDirectory
@@ -54,7 +52,6 @@ def train_and_export(
     seed: int = 0,
     holdout: int = 10_000,
     workers: int = 0,
-    start: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     data_dir: str | Path | None = None,
@@ -62,13 +59,11 @@ def train_and_export(
     """Train a network, or go on with it, and write all that makes it a model.
 
     Args:
-        start: a model whose weights the network has at first; it then learns more gently.
         holdout: the last so many training images are kept for calibration: a contiguous block,
             whose writers the network has hardly seen.
 
     Raises:
         RunError: there is something in `output` that is not to be replaced.
-        ModelError: `start` has no weights of this network.
     """
     if holdout < 1000:
         raise RunError(f"got a hold-out of {holdout} images; expected at least 1000 to calibrate")
@@ -76,46 +71,15 @@ def train_and_export(
     assert data.holdout is not None
     precision = pick_precision("auto", torch.device("cpu"))
     settings = Settings(num_steps=steps, seed=seed, precision=precision)
-    weights, learned = None, []
-    if start:
-        weights, learned = load_weights(start)
-        settings = replace(settings, filter_learning_rate=0.02, learning_rate=1e-3)
     identity = settings.identity() | {"data": data.fingerprint, "holdout": holdout}
-    identity["start"] = learned
     source = LineSource(make_glyphs(data.train, seed))
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
-        network, history = train(settings, source, run, workers, weights)
+        network, history = train(settings, source, run, workers)
         held_back = LineSource(make_glyphs(data.holdout, seed + 1))
-        shipped = write_model(network, held_back, output, settings, history, learned)
+        shipped = write_model(network, held_back, output, settings, history)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
-
-
-def load_weights(model: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-    """Return a reader's weights, and how it came by them: a record for each time that it learned.
-
-    Raises:
-        ModelError: there are none, or they are of another network.
-    """
-    try:
-        content = (model / "model.safetensors").read_bytes()
-        weights = safetensors.torch.load(content)
-        LineNetwork().load_state_dict(weights)
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        record = {
-            "settings": config["settings"],
-            "environment": config["environment"],
-            **config["history"][-1],
-            "weights_sha256": hashlib.sha256(content).hexdigest(),
-        }
-        return weights, [*config.get("start", []), record]
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ModelError(
-            f"{model}: no reader to start from ({reason}); expected the folder that "
-            f"`mnist train-reader` wrote; try the one that is shipped"
-        ) from None
 
 
 def write_model(
@@ -124,13 +88,8 @@ def write_model(
     output: Path,
     settings: Settings,
     history: list[dict[str, Any]],
-    start: Sequence[dict[str, Any]] = (),
 ) -> Shipped:
-    """Export a network, calibrate what was exported, and describe it.
-
-    Args:
-        start: how it learned before, as `load_weights` says.
-    """
+    """Export a network, calibrate what was exported, and describe it."""
     rng = np.random.default_rng(0)
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
     file = output / "model.onnx"
@@ -142,7 +101,6 @@ def write_model(
     content = file.read_bytes()
     config = {
         **found.as_config(),
-        "start": list(start),
         "settings": asdict(settings),
         "history": history,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -160,11 +118,6 @@ def write_card(config: dict[str, Any]) -> str:
     found, settings = config["calibration"], config["settings"]
     last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
     rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
-    before = "".join(
-        f"\nIt started from weights that had learned for {stage['step']:,} steps, "
-        f"{stage['seconds']:,.0f} s, at a learning rate of {stage['settings']['learning_rate']}."
-        for stage in config["start"]
-    )
     return f"""# A reader of handwritten numbers
 
 A convolutional network of {config["parameters"]:,} parameters that reads a line of digits, drawn
@@ -177,7 +130,7 @@ multiplications. Its layers are convolutions, pooling and ReLU.
 Lines made from MNIST's training images, all but the last 10,000, and from digits and marks that a
 pen of our own draws; no other picture and no font. Each line was seen once.
 {last["step"]:,} steps in {last["seconds"]:,.0f} s on {config["environment"]["processor"]},
-{config["environment"]["threads"]} threads, PyTorch {config["environment"]["torch"]}.{before}
+{config["environment"]["threads"]} threads, PyTorch {config["environment"]["torch"]}.
 
 | setting | value |
 |---|---|

@@ -4,10 +4,9 @@
     line = write_line(hands, rng, num_digits=4)
     ink = draw_lines(glyphs, [line])[0]       # (32, width) float32, 0 to 1
 
-Digits of one number are mostly one person's. MNIST's training set alternates two groups: at the odd
+Digits of one number are one person's. MNIST's training set alternates two groups: at the odd
 places employees in the order of the forms, so that neighbours are mostly one writer's; at the even
-ones students, in no order, of whom those of like slant stand in for one writer. Some lines have a
-writer for each digit: who reads only by the company a digit keeps fails where there is none.
+ones students, in no order, of whom those of like slant stand in for one writer.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ Rng = np.random.Generator
 PATCH = 60  # pixels, the width of what one glyph may cover
 LONGEST = 340  # pixels of a line
 NEIGHBOURS = 6  # so many of a digit's images on either side are taken to be one hand's
-STRANGERS = 0.25  # share of lines of which each digit has another writer
 
 
 class Hands:
@@ -61,9 +59,7 @@ class Hands:
         return n + np.flatnonzero(self.glyphs.kind[n:] == kind)
 
     def pick(self, rng: Rng, digits: list[int]) -> list[int]:
-        """Return a glyph for each digit, mostly by one hand; some hands draw what ours draws."""
-        if len(digits) > 1 and rng.random() < STRANGERS:
-            return [glyph for digit in digits for glyph in self.pick(rng, [digit])]
+        """Return a glyph for each digit, all by one hand; some hands draw what ours draws."""
         group = self.groups[int(rng.integers(2))]
         place = rng.random()
         own_pen = rng.random() < 0.38  # whoever writes a 1 with an up-stroke always does
@@ -174,11 +170,11 @@ def _with_marks(hands: Hands, rng: Rng, items: list[tuple[int, bool]]) -> list[t
         if punctuated and number and rng.random() < 0.3:
             marked.append(mark(POINT, POINT, COMMA, COMMA, DASH))
         marked.append(item)
-    if rng.random() < 0.28:
-        marked.append(mark(POINT, COMMA, DASH, DASH, SIGN, SIGN))
+    if rng.random() < 0.22:
+        marked.append(mark(POINT, COMMA, DASH, DASH, SIGN))
         if rng.random() < 0.4:
             marked.append(mark(DASH, POINT, SIGN))
-    if rng.random() < 0.16:
+    if rng.random() < 0.12:
         marked.insert(0, mark(DASH, SIGN, SIGN, POINT))
         if rng.random() < 0.3:
             marked.insert(0, mark(DASH, SIGN))
