@@ -227,10 +227,10 @@ class Reader:
 
     def describe(self, page: Page, lines: list[Seen], scale: float) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
-        described = tuple(self._describe_line(line, page.margin, scale) for line in lines)
+        described = tuple(self._describe_line(line, page, scale) for line in lines)
         return Reading("\n".join(line.text for line in described), described)
 
-    def _describe_line(self, line: Seen, margin: int, scale: float) -> Line:
+    def _describe_line(self, line: Seen, page: Page, scale: float) -> Line:
         decoded, strip = line.decoded, line.strip
         digits = []
         for number, row in enumerate(decoded.probabilities):
@@ -242,7 +242,7 @@ class Reader:
                     probability=float(row[label]),
                     probabilities=row,
                     sure=bool(row[label] >= self.threshold),
-                    box=_on_picture(strip, place, margin, scale),
+                    box=_on_picture(strip, place, page, scale),
                     image28=_cut_out(strip, place),
                 )
             )
@@ -330,11 +330,12 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     return left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _on_picture(strip: Strip, place: Box, margin: int, scale: float) -> Box:
-    """Return a box around the place on the picture, in its pixels."""
+def _on_picture(strip: Strip, place: Box, page: Page, scale: float) -> Box:
+    """Return a box around the place on the picture, in its pixels; what is beyond it is cut off."""
     left, top, right, bottom = place
     corners = [strip.to_page(x, y) for x in (left, right) for y in (top, bottom)]
-    x, y = (np.array(corners).T - margin) * scale
+    height, width = (side - 2 * page.margin for side in page.pixels.shape[:2])
+    x, y = np.clip(np.array(corners) - page.margin, 0, (width, height)).T * scale
     return round(x.min()), round(y.min()), round(x.max()), round(y.max())
 
 

@@ -235,8 +235,8 @@ def test_a_digit_cut_out_along_its_ink_is_read(reader, mnist):
         right += reading.text == str(mnist.test.labels[index])
         for digit in reading.digits:
             left, top, right_edge, bottom = digit.box
-            assert -2 <= left < right_edge <= cut.width + 2
-            assert -2 <= top < bottom <= cut.height + 2
+            assert 0 <= left < right_edge <= cut.width
+            assert 0 <= top < bottom <= cut.height
     assert right >= 37
 
 
