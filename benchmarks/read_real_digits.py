@@ -118,7 +118,6 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, json.dumps(result, indent=1) + "\n")
     print(table(result))
-    print("\nwrong:", json.dumps(result["reader"]["wrong"]))
 
 
 if __name__ == "__main__":
