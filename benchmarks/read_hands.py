@@ -88,7 +88,7 @@ def noise(shape: tuple[int, ...], coarse: float, rng: Rng) -> np.ndarray:
 def sheet(ink: np.ndarray, colour: tuple[int, int, int], paper: tuple[int, int, int]) -> np.ndarray:
     """Return (h, w, 3) float32, ink on paper."""
     share = ink[:, :, None]
-    return np.float32(paper) * (1 - share) + np.float32(colour) * share
+    return np.array(paper, np.float32) * (1 - share) + np.array(colour, np.float32) * share
 
 
 def around(ink: np.ndarray, room: float, wide: float | None = None) -> np.ndarray:
@@ -247,7 +247,7 @@ def under_a_stamp(number: Written, rng: Rng) -> np.ndarray:
     for r in (radius, 0.85 * radius):
         pen.ellipse((x - r, y - r, x + r, y + r), outline=255, width=3)
     red = np.asarray(ring, np.float32)[:, :, None] / 255 * 0.6
-    return as_bytes(page * (1 - red) + np.float32((205, 60, 70)) * red)
+    return as_bytes(page * (1 - red) + np.array((205, 60, 70), np.float32) * red)
 
 
 def circled(number: Written, _rng: Rng) -> np.ndarray:
@@ -315,7 +315,7 @@ def a_card_on_a_wooden_table(number: Written, rng: Rng) -> np.ndarray:
     card = around(number.ink, 0.9, 0.7)
     side = int(1.5 * max(card.shape))
     grain = ndimage.gaussian_filter(rng.standard_normal((side, side)), (1.0, 30))
-    wood = np.float32((150, 110, 75)) + 14 * (grain / grain.std())[:, :, None]
+    wood = np.array((150, 110, 75), np.float32) + 14 * (grain / grain.std())[:, :, None]
     y, x = ((side - n) // 2 + int(rng.uniform(-0.1, 0.1) * side) for n in card.shape)
     placed = [
         np.pad(layer, ((y, side - y - card.shape[0]), (x, side - x - card.shape[1])))
