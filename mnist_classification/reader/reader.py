@@ -293,14 +293,8 @@ def is_blot(line: Seen) -> bool:
     """Say whether most of what was taken for digits is filled, without strokes."""
     strip, spans = line.strip, line.decoded.spans
     places = [find_digit(strip, spans, number) for number in range(len(spans))]
-    inked = _inked(strip)
+    inked = strip.image >= INKED
     return 2 * sum(_is_filled(inked, place) for place in places) > len(places)
-
-
-def _inked(strip: Strip) -> np.ndarray:
-    """Return where a strip has ink, (32, L) bool, even if most of it has: then ink is at 0."""
-    paper, ink = np.percentile(strip.image, [2, 98])
-    return strip.image >= paper + INKED * (ink - paper)
 
 
 def _is_filled(inked: np.ndarray, place: Box) -> bool:
@@ -323,7 +317,7 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     right = middle + reach if last else middle + (middles[number + 1] - middle) / 2
     left, right = max(0, int(left)), min(strip.image.shape[1], int(np.ceil(right)))
     right = max(right, left + 1)
-    inked = _inked(strip)[:, left:right]
+    inked = strip.image[:, left:right] >= INKED
     if not inked.any():
         return left, 0, right, HEIGHT
     columns, rows = np.flatnonzero(inked.any(axis=0)), np.flatnonzero(inked.any(axis=1))
