@@ -5,7 +5,7 @@ r"""How well the reader reads other people's hands, on two dozen hard pictures o
         fonts-sjfonts fonts-yusei-magic fonts-yozvox-yozfont-cute
     python3 benchmarks/read_hands.py --sheet runs/hands.png
 
-The digits are of people who made a font of their handwriting, found in Debian; no model has learned
+The digits are of fonts that people made of their handwriting, found in Debian; no model has learned
 from any font. Each number is put into one scene after the other: chalk on a board, a note that is
 seen from the side, a comb of boxes, a wall across the room. A number counts only if all of it is
 read. The sheet shows what was read wrongly, with what was written and what was read.

@@ -205,11 +205,10 @@ def check_picture(content: bytes, limits: Limits) -> None:
     from ..reader.picture import TILE_LENGTH, TILE_WIDTH, is_heic, load_heic
 
     formats = [name for name in limits.allowed if name != "HEIF"]
-    if is_heic(content[:32]) and "HEIF" in limits.allowed:
-        formats = ["HEIF"]
     try:
-        if formats == ["HEIF"]:
+        if is_heic(content[:32]) and "HEIF" in limits.allowed:
             load_heic()
+            formats = ["HEIF"]
         with Image.open(io.BytesIO(content), formats=formats) as image:
             tags = getattr(image, "tag_v2", {})  # a TIFF's tiles may be larger than itself
             tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)

@@ -61,3 +61,9 @@ def rows_with(labels, **errors) -> dict[str, list[Result]]:
             result = result_with(name.replace("_", "-"), seed, count, labels)
             rows.setdefault(result.row, []).append(result)
     return {row: rows[row] for row in in_order(rows)}
+
+
+def cells(text, first):
+    """Return the cells of the first table line that begins with that cell."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]

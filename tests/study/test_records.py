@@ -6,12 +6,7 @@ from scipy import stats
 
 from mnist_classification.study.records import choosing_table, count_votes, goal_table, majority
 
-from .conftest import rows_with
-
-
-def cells(table, first):
-    line = next(line for line in table.splitlines() if line.startswith(f"| {first} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
+from .conftest import cells, rows_with
 
 
 def test_a_goal_goes_to_the_fastest_mean_that_reaches_it(mnist):

@@ -17,7 +17,7 @@ from mnist_classification.study.tables import (
     update_section,
 )
 
-from .conftest import result_with, rows_with
+from .conftest import cells, result_with, rows_with
 
 
 def test_report_has_every_row_and_a_verdict(results, data):
@@ -28,12 +28,6 @@ def test_report_has_every_row_and_a_verdict(results, data):
         assert f"| {name} |" in text
         assert f"{mean:.3f} ± " in text
     assert "| helps |" in text
-
-
-def cells(text, first):
-    """Return the cells of the first table line that begins with that cell."""
-    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_ladder_report_by_hand(mnist):
