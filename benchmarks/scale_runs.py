@@ -3,10 +3,10 @@
 
     python3 benchmarks/scale_runs.py
 
-Runs as small as they get: one epoch of LeNet on 600 images and a test on 200, about a tenth of a
-second of work each, so that what is left of the time is the engine's. Both engines get one slot per
-core. The short experiments take turns; the long one is on Ray alone, where its pace by the hundred
-shows whether many runs slow it down.
+Both engines get one slot per core. The short experiments take turns, with runs as small as they
+get: one epoch of LeNet on 600 images and a test on 200, about a tenth of a second of work each, so
+that what is left of the time is the engine's. The long experiment is on Ray alone, with runs of
+about a second, where its pace by the hundred shows whether many runs slow it down.
 """
 
 import statistics
@@ -71,22 +71,26 @@ def paces(measured: dict[str, Any], step: int = 100) -> list[float]:
     return [step / (finished[first + step] - finished[first]) for first in starts]
 
 
-def run(rounds: int, short: int, long: int) -> dict[str, Any]:
+def run(rounds: int, short: int, long: int, images: int) -> dict[str, Any]:
     """Measure both engines, taking turns, then the long experiment."""
-    data = load_mnist()
-    few = Examples(data.train.images[:600], data.train.labels[:600])
     with tempfile.TemporaryDirectory() as folder:
-        common.write_data(Path(folder), few, data.test[:200])
-        turns = [
-            experiment(engine, short, Path(folder)) for _ in range(rounds) for engine in ENGINES
-        ]
-        many = experiment("ray", long, Path(folder))
+        few, enough = (write_part(Path(folder) / str(count), count) for count in (600, images))
+        turns = [experiment(engine, short, few) for _ in range(rounds) for engine in ENGINES]
+        many = experiment("ray", long, enough)
     return {
         "slots": count_cores(),
         "turns": turns,
         "long": many,
         "environment": common.environment(),
     }
+
+
+def write_part(folder: Path, images: int) -> Path:
+    """Write the first training images and 200 of the test set's, as a data set."""
+    data = load_mnist()
+    train = Examples(data.train.images[:images], data.train.labels[:images])
+    common.write_data(folder, train, data.test[:200])
+    return folder
 
 
 def table(result: dict[str, Any]) -> str:
@@ -133,8 +137,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="short experiments of each engine")
     parser.add_argument("--short", type=int, default=12, help="runs of a short experiment")
     parser.add_argument("--long", type=int, default=1000, help="runs of the long one")
+    parser.add_argument("--images", type=int, default=7_000, help="that each of its runs learns")
     options = parser.parse_args()
-    result = run(options.rounds, options.short, options.long)
+    result = run(options.rounds, options.short, options.long, options.images)
     common.save(options.output, result)
     print(table(result))
 
