@@ -13,6 +13,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -38,7 +40,7 @@ from .experiments import Run
 from .results import Result, load_result, save_result
 
 RETRIES = 3  # of a run whose process or machine died
-PATIENCE = 3.0  # seconds for a cluster's head to answer
+PATIENCE = 4.0  # seconds for a cluster's head to answer, with the start of a process that asks
 Outcome = float | Result | str
 Engine = Callable[[Sequence[Run], Mnist, Path, "Options"], Iterator[tuple[Run, Outcome]]]
 
@@ -322,41 +324,39 @@ def _connect(options: Options) -> Any:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address where no gRPC server, which Ray's head is, answers at once."""
+    """Refuse an address where no cluster's head answers; `ray.init` would wait a minute for it.
+
+    A head that wants a token gets this user's: Ray makes one, and by itself shows it to no address.
+    """
     expected = "expected HOST:PORT as `ray start --head` prints it"
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ExperimentError(f"got address {address!r}; {expected}")
+    # What `ray health-check` asks, in a process of its own, since nothing else can end it.
+    ask = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
+    command = [sys.executable, "-c", ask, address]
+    chosen = os.environ.get("RAY_AUTH_MODE")
     try:
-        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
-            is_http2 = _ping(connection)
-    except (OSError, OverflowError) as error:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        for mode in [chosen] if chosen else ["disabled", "token"]:
+            ours = os.environ | {"RAY_AUTH_MODE": mode}
+            answer = subprocess.run(
+                command, timeout=PATIENCE, env=ours, capture_output=True, text=True, check=False
+            )
+            if answer.returncode == 0:
+                os.environ["RAY_AUTH_MODE"] = mode
+                return
+    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
+        reason = error if isinstance(error, OSError) else f"not within {PATIENCE:.0f} s"
         raise ExperimentError(
-            f"got address {address}, which does not answer ({error}); {expected}; is it up?"
+            f"got address {address}, which does not answer ({reason}); {expected}; is it up?"
         ) from None
-    if not is_http2:
-        raise ExperimentError(f"got address {address}, where something else answers; {expected}")
-
-
-def _ping(connection: socket.socket) -> bool:
-    """Ask for a sign of life in HTTP/2, on which gRPC is built; say whether it came.
-
-    Raises:
-        TimeoutError: none came in time, and no other answer.
-    """
-    settings, ping, acknowledged = 4, 6, 1  # frames' types, and a flag
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, settings, 0, 0, 0, 0, 0])
-    connection.sendall(hello + bytes([0, 0, 8, ping, 0, 0, 0, 0, 0]) + b"anybody?")
-    stream = connection.makefile("rb")
-    header = stream.read(9)
-    if header[3:4] != bytes([settings]):
-        return False
-    while header[3:5] != bytes([ping, acknowledged]):
-        stream.read(int.from_bytes(header[:3]))
-        header = stream.read(9)
-        if len(header) < 9:
-            return False
-    return True
+    if "AuthenticationError" in answer.stderr:
+        raise ExperimentError(
+            f"got address {address}, which wants a token; expected its head's ~/.ray/auth_token "
+            "here too, or in RAY_AUTH_TOKEN"
+        )
+    raise ExperimentError(f"got address {address}, where something else answers; {expected}")
 
 
 def _ask_for(ray: Any, options: Options) -> tuple[dict[str, float], int | None]:

@@ -1,5 +1,6 @@
 """The same experiment on Ray: the same files, and one line where there is no cluster."""
 
+import contextlib
 import json
 import os
 import socket
@@ -108,30 +109,50 @@ def test_the_engine_tells_of_every_run_and_kills_what_is_left(data, tmp_path):
     assert [json.loads(path.read_text())["seed"] for path in tmp_path.glob("*.json")] == [0]
 
 
-SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # what HTTP/2 begins with
+def frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
+    """Return a frame of HTTP/2."""
+    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", SETTINGS])
-def test_an_address_that_is_no_cluster_gets_one_line_in_time(answer, monkeypatch):
-    monkeypatch.setattr(engines, "PATIENCE", 0.5)
+def refusal(status: str) -> bytes:
+    """Return how a gRPC server refuses: 12 says that it has no such method, 16 that it wants a token."""
+    fields = {":status": "200", "content-type": "application/grpc", "grpc-status": status}
+    texts = (text.encode() for pair in fields.items() for text in pair)
+    coded = [bytes([len(text)]) + text for text in texts]
+    headers = b"".join(
+        b"\0" + name + value for name, value in zip(coded[::2], coded[1::2], strict=True)
+    )
+    return frame(1, 5, 1, headers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(b"", "does not answer"), (refusal("12"), "else answers"), (refusal("16"), "wants a token")],
+)
+def test_an_address_that_is_no_cluster_gets_one_line_in_time(answer, says, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
 
         def serve():
-            connection, _ = server.accept()
-            if answer is None:
-                time.sleep(1)  # a port that takes what is sent and says nothing
-            connection.sendall(answer or b"")
-            connection.close()
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    talk(connection)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
+        def talk(connection):
+            with contextlib.suppress(OSError):
+                while connection.recv(65536) and answer:
+                    connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
+                    time.sleep(0.2)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
         started = time.monotonic()
-        with pytest.raises(ExperimentError, match=r"answer.*expected HOST:PORT") as error:
+        with pytest.raises(ExperimentError, match=rf"{says}.*; expected ") as error:
             engines._connect(Options(engine="ray", address=f"{host}:{port}"))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
         assert "\n" not in str(error.value)
-        thread.join()
 
 
 def test_an_unreachable_address_ends_the_command_with_one_line(small_dir, tmp_path):
