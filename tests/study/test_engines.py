@@ -115,7 +115,7 @@ def frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
 
 
 def refusal(status: str) -> bytes:
-    """Return how a gRPC server refuses: 12 says that it has no such method, 16 that it wants a token."""
+    """Return how a gRPC server refuses: 12 for a method it has not, 16 for want of a token."""
     fields = {":status": "200", "content-type": "application/grpc", "grpc-status": status}
     texts = (text.encode() for pair in fields.items() for text in pair)
     coded = [bytes([len(text)]) + text for text in texts]
