@@ -33,9 +33,11 @@ def test_every_recipe_learns(small, name):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_two_epochs_of_real_images_read_most_digits(mnist, precision):
     part = dataclasses.replace(mnist, train=mnist.train[:6000])
-    trained = fit(find_recipe("decay+num-epochs=2"), part, precision=precision)
+    # A small network: where the processor has no bfloat16, a convolution takes ten times as long.
+    recipe = find_recipe("decay+network=lenet+num-epochs=2+learning-rate=0.003")
+    trained = fit(recipe, part, precision=precision)
     digits = trained.predict(mnist.test.images[:2000]).argmax(axis=1)
-    assert (digits == mnist.test.labels[:2000]).mean() > 0.93
+    assert (digits == mnist.test.labels[:2000]).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", ["vanilla", "decay", "sgd-rotation", "sgd-batch-norm"])
