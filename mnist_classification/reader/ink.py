@@ -18,6 +18,10 @@ MIN_CONTRAST = 0.05  # of the range from black to white; fainter is dirt, or not
 NOISE_MARGIN = 5  # ink stands out from the paper by so many standard deviations of its grain
 STRONG, WEAK = 0.5, 0.3  # shares of full ink: a stroke; a stroke if it hangs on a strong one
 MIN_HEIGHT = 5  # pixels; less can't be told apart
+RINGED = (0.3, 0.8)  # of a ring's height, what is written in it
+DIRECTIONS, SURROUNDED = 24, 0.85  # in which a ring is looked for; the share of them where it is
+CORNER = 0.42  # of a mark's width and height, from its middle; a ring has nothing beyond
+MAX_MARKS = 2000  # on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
 
@@ -233,6 +237,46 @@ def drop_edges(ink: np.ndarray) -> np.ndarray:
         filled = min(tall, wide) >= sliver and shape.mean() > 0.5
         kept[number] = not (along_side or along_end or filled)
     return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
+
+
+def find_rings(ink: np.ndarray) -> np.ndarray:
+    """Return what was drawn around writing, as a ring around a number.
+
+    Seen from what is written, a ring is in nearly all directions: it may be open a little. It is
+    neither a box, which has corners, nor a 0 with a slash in it, which is nearly as high.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    labels, count = ndimage.label(ink, EIGHT)
+    rings = np.zeros(count + 1, bool)
+    if not 1 < count <= MAX_MARKS:
+        return rings[labels]
+    places = ndimage.find_objects(labels)
+    boxes = np.array([(r.start, c.start, r.stop, c.stop) for r, c in places])
+    high = boxes[:, 2] - boxes[:, 0]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    low, tall = (share * high for share in RINGED)
+    for mark in np.flatnonzero(high >= MIN_HEIGHT):
+        inside = (boxes[:, :2] > boxes[mark, :2]).all(axis=1)
+        inside &= (boxes[:, 2:] < boxes[mark, 2:]).all(axis=1)
+        inside &= (high >= low[mark]) & (high <= tall[mark])
+        if not inside.any():
+            continue
+        pixels = np.argwhere(labels[places[mark]] == mark + 1) + boxes[mark, :2] + 0.5
+        away = np.abs(pixels - middles[mark]) / (boxes[mark, 2:] - boxes[mark, :2])
+        if not (away > CORNER).all(axis=1).any():
+            rings[mark + 1] = any(_surround(pixels - middle) for middle in middles[inside])
+    return rings[labels]
+
+
+def _surround(pixels: np.ndarray) -> bool:
+    """Say whether pixels, (N, 2), lie in nearly all directions from (0, 0)."""
+    seen, _ = np.histogram(np.arctan2(*pixels.T), DIRECTIONS, (-np.pi, np.pi))
+    return bool((seen > 0).mean() >= SURROUNDED)
 
 
 def _grid(shape: tuple[int, ...], cells: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ rules, frames and patterns are left for the network, which has seen them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -25,7 +25,6 @@ MARGIN = 0.12  # of a line's height, kept around it
 SMALLEST, SPECK = 0.3, 0.08  # of the tallest mark: a digit of another line; a point, not dirt
 LEVELLED = 0.85  # of its height that a sloping row must have when it is level, to be turned
 MAX_LINES = 60
-MAX_MARKS = 2000  # on a page; more is texture
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class Stages:
     drop_frame: Callable[[np.ndarray], np.ndarray] = ink.drop_frame
     remove_rules: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.remove_rules
     drop_edges: Callable[[np.ndarray], np.ndarray] = ink.drop_edges
+    find_rings: Callable[[np.ndarray], np.ndarray] = ink.find_rings
 
 
 ALL_STAGES = Stages()
@@ -73,6 +73,18 @@ def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES, margin: int = 0) ->
     marks = stages.drop_frame(stages.separate_ink(strength))
     marks = stages.drop_edges(stages.remove_rules(marks, strength))
     return Page(pixels, darkness, flat, marks, margin)
+
+
+def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
+    """Return the page without what was drawn around writing; None if there is nothing."""
+    rings = stages.find_rings(page.ink)
+    if not rings.any():
+        return None
+    erased = ndimage.binary_dilation(rings, iterations=2)
+    paper = np.where(erased, page.flat, 0)
+    return replace(
+        page, darkness=page.darkness - paper, flat=page.flat - paper, ink=page.ink & ~erased
+    )
 
 
 def propose(page: Page) -> list[list[Region]]:
@@ -95,7 +107,7 @@ def propose(page: Page) -> list[list[Region]]:
 def find_rows(marks: np.ndarray) -> list[Region]:
     """Return where marks stand side by side, from the top; (H, W) bool."""
     labels, count = ndimage.label(marks, ink.EIGHT)
-    if not 0 < count <= MAX_MARKS:
+    if not 0 < count <= ink.MAX_MARKS:
         return []
     boxes = np.array(
         [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)], float

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from ..errors import PictureError
 from .decoding import Decoded, decode
-from .lines import ALL_STAGES, Page, Stages, prepare, propose
+from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
 from .picture import Picture, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
@@ -209,7 +209,15 @@ class Reader:
             yield prepare(framed, self.stages, margin)
 
     def _read_page(self, page: Page) -> list[Seen]:
-        """Return the lines with a number on them, by the guess that is the most probable."""
+        """Return the lines with a number on them, by the guess that is the most probable.
+
+        What was drawn around a number is erased where it was all that could be read.
+        """
+        lines = self._read_guesses(page)
+        bare = None if lines else erase_rings(page, self.stages)
+        return lines if bare is None else self._read_guesses(bare)
+
+    def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
         first = self._read_lines(page, guesses[0]) if guesses else []
         if _worst(first) >= ENOUGH and len(guesses) <= 2:  # one line, be it the picture or by ink
@@ -218,7 +226,8 @@ class Reader:
 
     def _read_lines(self, page: Page, regions: list[Region]) -> list[Seen]:
         seen = [self._read_line(page, region) for region in regions]
-        return [line for line in seen if line.decoded.text and not is_blot(line)]
+        read = [line for line in seen if line.decoded.text]
+        return [line for line in read if not is_blot(line) and not is_ring(line, self.stages)]
 
     def _read_line(self, page: Page, region: Region) -> Seen:
         # Where no ink was found, what rises and falls slowly would be all that there is to see.
@@ -295,6 +304,11 @@ def is_blot(line: Seen) -> bool:
     places = [find_digit(strip, spans, number) for number in range(len(spans))]
     inked = strip.image >= INKED
     return 2 * sum(_is_filled(inked, place) for place in places) > len(places)
+
+
+def is_ring(line: Seen, stages: Stages = ALL_STAGES) -> bool:
+    """Say whether a number was read with what was drawn around it."""
+    return bool(stages.find_rings(line.strip.image >= INKED).any())
 
 
 def _is_filled(inked: np.ndarray, place: Box) -> bool:

@@ -100,3 +100,27 @@ def test_a_desk_beside_the_page_goes():
     desk = np.zeros_like(shape)
     desk[:, :5] = desk[-4:] = True
     np.testing.assert_array_equal(ink.drop_edges(shape | desk), shape)
+
+
+def test_a_ring_around_a_number_is_found_even_if_it_is_open():
+    written = np.zeros((100, 100), bool)
+    written[35:65, 48:53] = True
+    closed = ring(100, 100, 40, 3)
+    opened = closed.copy()
+    opened[45:60, 60:] = False
+    for drawn in (closed, opened):
+        np.testing.assert_array_equal(ink.find_rings(drawn | written), drawn)
+
+
+def test_a_box_a_slashed_zero_and_half_a_ring_are_no_rings():
+    written = np.zeros((100, 100), bool)
+    written[35:65, 48:53] = True
+    box = np.ones((100, 100), bool)
+    box[4:-4, 4:-4] = False
+    slash = np.zeros_like(written)
+    slash[14:-14, 48:53] = True
+    half = ring(100, 100, 40, 3)
+    half[:40] = False
+    zero = ring(100, 100, 40, 3)
+    for marks in (box | written, zero | slash, half | written, zero, written):
+        assert not ink.find_rings(marks).any()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
@@ -250,6 +250,17 @@ def test_a_note_on_a_table_is_read(reader, three):
     assert found.label == 3
     assert 130 < left < right < 250
     assert 80 < top < bottom < 220
+
+
+@pytest.mark.parametrize("opening", [0, 40])
+def test_a_digit_in_a_ring_is_read_without_it(reader, mnist, opening):
+    for index in (2, 1, 9):  # a 1, a 2 and a 9
+        page = np.zeros((140, 160))
+        digit = draw_digit(mnist.test.images[index], 60, 0)
+        page[40 : 40 + len(digit), 60 : 60 + digit.shape[1]] = digit
+        image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+        ImageDraw.Draw(image).arc((10, 8, 150, 132), 20 + opening, 380, fill=30, width=4)
+        assert reader.read(image).text == str(mnist.test.labels[index])
 
 
 def test_mnists_own_images_are_read(reader, mnist):
