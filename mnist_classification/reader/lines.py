@@ -20,6 +20,7 @@ from .strips import Region
 from .surroundings import add_margin, cover_surroundings
 
 WIDEST, NARROWEST = 16.0, 0.25  # width to height of a picture that may be a line as it is
+SEVERAL = 1.5  # likewise where no ink was found: too faint, as a cheque's, not a blot's outline
 LOW = 0.25  # height of a line to the picture's; less can't be read in the whole picture
 MARGIN = 0.12  # of a line's height, kept around it
 SMALLEST, SPECK = 0.3, 0.08  # of the tallest mark: a digit of another line; a point, not dirt
@@ -93,7 +94,8 @@ def propose(page: Page) -> list[list[Region]]:
     rows = find_rows(page.ink)
     tallest = max((row.bottom - row.top for row in rows), default=float(height)) / height
     guesses = []
-    if NARROWEST <= width / height <= WIDEST and tallest >= LOW:
+    narrowest = NARROWEST if page.ink.any() else SEVERAL
+    if narrowest <= width / height <= WIDEST and tallest >= LOW:
         guesses.append([Region(0, 0, width, height)])
     if rows:
         guesses.append([_with_margin(row) for row in rows])

@@ -314,6 +314,8 @@ def is_ring(line: Seen, stages: Stages = ALL_STAGES) -> bool:
 def _is_filled(inked: np.ndarray, place: Box) -> bool:
     left, top, right, bottom = place
     inked = np.pad(inked[top:bottom, left:right], 1)
+    if not inked.any():  # nothing that could be a digit
+        return True
     stroke = 2 * float(ndimage.distance_transform_edt(inked).max()) - 1
     return stroke > THICKEST * max(bottom - top, right - left)
 

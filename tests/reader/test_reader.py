@@ -119,8 +119,9 @@ def blank(mode, colour):
         Image.effect_noise((100, 100), 90),
         np.random.default_rng(1).random((80, 80)),
         np.where(np.hypot(*np.mgrid[-30:30, -30:30]) < 5, 0, 255).astype(np.uint8),
+        np.where(np.hypot(*np.mgrid[-50:50, -50:50]) < 44, 60, 230).astype(np.uint8),
     ],
-    ids=["white", "black", "grey", "clear", "clear white", "1×1", "noise", "random", "dot"],
+    ids=["white", "black", "grey", "clear", "clear white", "1×1", "noise", "random", "dot", "disc"],
 )
 def test_nothing_is_never_a_digit(reader, picture):
     reading = reader.read(picture)
