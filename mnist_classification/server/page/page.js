@@ -184,7 +184,8 @@ function startReader() {
   reader.postMessage(JSON.parse(find("network").textContent));
 }
 
-// `whole`: the pen is up, so there is time for a second look. `since`: when what is new came in.
+// `whole`: the pen is up, so there is time for a second look, whose answer comes after the first's.
+// `since`: when what is new came in.
 function ask({ whole = false, since = performance.now() } = {}) {
   next = { whole, since: Math.min(since, next?.since ?? Infinity) };
   document.body.dataset.state = "reading";
@@ -208,16 +209,20 @@ function send() {
   });
 }
 
-function answered(rows) {
-  const { whole, since } = asked;
+function answered({ rows, final }) {
+  const { whole, since, seen } = asked;
+  if (find("photo").hidden) {
+    show(rows, whole && final);
+    if (!seen) {
+      if (milliseconds.length > 999) milliseconds.shift();
+      milliseconds.push(Math.round(performance.now() - since));
+      if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
+    }
+  }
+  asked.seen = true;
+  if (!final) return;
   asked = null;
   free = performance.now();
-  if (find("photo").hidden) {
-    show(rows, whole);
-    if (milliseconds.length > 999) milliseconds.shift();
-    milliseconds.push(Math.round(performance.now() - since));
-    if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
-  }
   if (!next) document.body.dataset.state = "read";
   plan();
 }

@@ -1,6 +1,7 @@
 "use strict";
 // Reads in a worker, so that the pen never waits. The page sends first the network's description,
-// then {strokes, smallest, whole, inside}; the answer is a list of rows.
+// then {strokes, smallest, whole, inside}; the answer is {rows, final}, and where a whole number
+// leaves doubt a second one, after more looks.
 
 // How a row is shown to the network: the share of the strip's height that the ink fills, and how far
 // it leans. The first is enough while the pen is down, and where it leaves no doubt.
@@ -20,20 +21,19 @@ function calibrate(probability) {
   return 1 / (1 + Math.exp(-Math.min(Math.max(logit, -50), 50)));
 }
 
-function readRow(strokes, request) {
+function look(strokes, { share, lean }, { smallest, inside }) {
   const layers = [];
-  const look = (layer, map) => {
+  const watch = (layer, map) => {
     if (layer.kind === "convolution") layers.push(picture(layer, map));
   };
-  const show = ({ share, lean }, watch) => {
-    const strip = drawStrip(strokes, share, { lean, smallest: request.smallest });
-    return { strip, steps: softmax(forward(network, strip.values, strip.length, watch)) };
-  };
-  const [first, ...others] = VIEWS;
-  const { strip, steps } = show(first, request.inside ? look : undefined);
-  let found = decode([steps]);
-  if (request.whole && found.probability < NO_DOUBT)
-    found = decode([steps, ...others.map((view) => show(view).steps)]);
+  const strip = drawStrip(strokes, share, { lean, smallest });
+  const steps = softmax(forward(network, strip.values, strip.length, inside ? watch : undefined));
+  return { strip: { values: strip.values, length: strip.length, steps }, layers };
+}
+
+// What several looks at a row say together; the first is the one that is shown.
+function describe(looks) {
+  const found = decode(looks.map(({ strip }) => strip.steps));
   const { text, probability, probabilities, spans } = found;
   const calibrated = calibrate(probability);
   const digits = Array.from(text, (label, i) => {
@@ -46,8 +46,8 @@ function readRow(strokes, request) {
     };
   });
   const sure = text !== "" && calibrated >= calibration.threshold;
-  const seen = { values: strip.values, length: strip.length, steps };
-  return { text, sure, probability: calibrated, digits, strip: seen, layers };
+  const doubtful = probability < NO_DOUBT;
+  return { text, sure, doubtful, probability: calibrated, digits, ...looks[0] };
 }
 
 // A map as bytes for a picture: channel after channel, each from nothing to its layer's strongest.
@@ -73,6 +73,15 @@ onmessage = ({ data }) => {
     calibration = data.calibration;
     return;
   }
-  const rows = data.strokes.length ? findRows(data.strokes) : [];
-  postMessage(rows.map((row) => readRow(row, data)));
+  const written = data.strokes.length ? findRows(data.strokes) : [];
+  const [first, ...others] = VIEWS;
+  const looks = written.map((strokes) => [look(strokes, first, data)]);
+  const rows = looks.map(describe);
+  const final = !data.whole || !rows.some((row) => row.doubtful);
+  postMessage({ rows, final });
+  if (final) return;
+  rows.forEach((row, i) => {
+    if (row.doubtful) looks[i].push(...others.map((view) => look(written[i], view, data)));
+  });
+  postMessage({ rows: looks.map(describe), final: true });
 };
