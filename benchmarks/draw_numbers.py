@@ -4,9 +4,10 @@
     python3 benchmarks/draw_numbers.py
 
 A pen follows the centre lines of MNIST's test digits, which no model was trained on, with a shaking
-hand and at varying speed: each point is a pointer event that the browser sends. First 100 numbers
-of one to six digits, then each digit twenty times. Images with ink far from the centre line,
-such as a loop that is filled in, are not drawn: the line would show another digit than was written.
+hand and at varying speed: each point is a pointer event that the browser sends, 200 a second,
+as a quick hand writes. First 100 numbers of one to six digits, then each digit twenty times. Images
+with ink far from the centre line, such as a loop that is filled in, are not drawn: the line would
+show another digit than was written.
 With --exact, the page's JavaScript is held against ONNX Runtime too, on 1,000 test images and 200
 lines, with the same weights of 16 bits. Needs Chromium (Debian: apt-get install chromium).
 """
@@ -16,8 +17,9 @@ import itertools
 import shutil
 import statistics
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +55,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
 NUM_NUMBERS, NUM_EACH = 100, 20
 FARTHEST = 2.2  # of half the pen's width: ink that is farther away is not along the centre line
 CANDIDATES = 2000  # test images that numbers are written with
+PACE = 0.005  # seconds between two events
 CHUNK = 50  # strips that the page is handed at a time
 
 
@@ -180,11 +183,14 @@ async def place_of_paper(page: Page) -> tuple[np.ndarray, tuple[float, float]]:
     return np.array([box["x"], box["y"]]), (box["width"], box["height"])
 
 
-async def draw_by_mouse(page: Page, strokes: list[Stroke]) -> None:
+async def draw_by_mouse(page: Page, strokes: list[Stroke], pace: float = 0) -> None:
     """Press, move and lift the mouse along each stroke; places are on the paper.
 
-    The events of a stroke are sent without waiting for the page, as a hand does not wait either; so
-    the browser merges what comes between two frames.
+    Events are sent without waiting for the page, as a hand does not wait either; so the browser
+    merges what comes between two frames.
+
+    Args:
+        pace: seconds between two events; the pen is up for twenty times as long.
     """
     session = await page.context.new_cdp_session(page)
     corner, _ = await place_of_paper(page)
@@ -196,16 +202,15 @@ async def draw_by_mouse(page: Page, strokes: list[Stroke]) -> None:
 
     for stroke in strokes:
         points = (stroke + corner).tolist()
-        await asyncio.gather(
-            send("mousePressed", points[0], 1),
-            *[send("mouseMoved", point, 1) for point in points[1:]],
-            send("mouseReleased", points[-1], 0),
-        )
+        events = [("mousePressed", points[0], 1)]
+        events += [("mouseMoved", point, 1) for point in points[1:]]
+        events += [("mouseReleased", points[-1], 0)]
+        await _at_a_pace([partial(send, *event) for event in events], pace)
     await session.detach()
 
 
-async def draw_by_touch(page: Page, strokes: list[Stroke]) -> None:
-    """Put a finger down, move it and lift it along each stroke; places are on the paper."""
+async def draw_by_touch(page: Page, strokes: list[Stroke], pace: float = 0) -> None:
+    """Put a finger down, move it and lift it along each stroke; as `draw_by_mouse`."""
     session = await page.context.new_cdp_session(page)
     corner, _ = await place_of_paper(page)
 
@@ -215,9 +220,19 @@ async def draw_by_touch(page: Page, strokes: list[Stroke]) -> None:
 
     for stroke in strokes:
         first, *rest = (stroke + corner).tolist()
-        moves = [send("touchMove", point) for point in rest]
-        await asyncio.gather(send("touchStart", first), *moves, send("touchEnd"))
+        events = [partial(send, "touchStart", first)]
+        events += [partial(send, "touchMove", point) for point in rest]
+        await _at_a_pace([*events, partial(send, "touchEnd")], pace)
     await session.detach()
+
+
+async def _at_a_pace(events: list[Callable[[], Awaitable[Any]]], pace: float) -> None:
+    """Send the events of one stroke."""
+    sent = []
+    for event in events:
+        sent.append(asyncio.ensure_future(event()))
+        await asyncio.sleep(pace)
+    await asyncio.gather(*sent, asyncio.sleep(20 * pace))
 
 
 async def wait_for_answer(page: Page) -> tuple[str, bool]:
@@ -228,7 +243,7 @@ async def wait_for_answer(page: Page) -> tuple[str, bool]:
 
 
 async def draw_and_read(
-    page: Page, examples: Examples, indices: list[int], rng: Rng
+    page: Page, examples: Examples, indices: list[int], rng: Rng, pace: float = 0
 ) -> tuple[str, bool]:
     """Clear the paper, draw a number of these digits on it, and return what the page reads."""
     if await page.locator("#clear").is_enabled():
@@ -236,7 +251,7 @@ async def draw_and_read(
     _, size = await place_of_paper(page)
     strokes = write_number(examples, indices, size, rng)
     touch = await page.evaluate("navigator.maxTouchPoints > 0")
-    await (draw_by_touch if touch else draw_by_mouse)(page, strokes)
+    await (draw_by_touch if touch else draw_by_mouse)(page, strokes, pace)
     return await wait_for_answer(page)
 
 
@@ -368,7 +383,7 @@ async def _draw_all(
     wrong, sure, sure_right, waits = [], 0, 0, []
     for number, indices in enumerate(numbers):
         expected = "".join(str(examples.labels[i]) for i in indices)
-        text, is_sure = await draw_and_read(page, examples, indices, rng)
+        text, is_sure = await draw_and_read(page, examples, indices, rng, PACE)
         waits.append(await page.evaluate("milliseconds.splice(0)"))
         sure, sure_right = sure + is_sure, sure_right + (is_sure and text == expected)
         if text != expected:

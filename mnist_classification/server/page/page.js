@@ -162,7 +162,8 @@ addEventListener("keydown", (event) => {
 
 // ---- Reading: one question at a time, always about the newest strokes.
 
-const PAUSE = 30; // milliseconds between two questions while writing
+const PAUSE = 10; // milliseconds between two questions while writing
+const REST = 150; // milliseconds that the pen is up before a doubt is worth more time
 let reader = null;
 let asked = null; // the question that the worker is at
 let next = null;
@@ -184,8 +185,8 @@ function startReader() {
   reader.postMessage(JSON.parse(find("network").textContent));
 }
 
-// `whole`: the pen is up, so there is time for a second look, whose answer comes after the first's.
-// `since`: when what is new came in.
+// `whole`: the pen is up. `since`: when what is new came in. `rested`: the pen has been up for long
+// enough to settle a doubt.
 function ask({ whole = false, since = performance.now() } = {}) {
   next = { whole, since: Math.min(since, next?.since ?? Infinity) };
   document.body.dataset.state = "reading";
@@ -195,7 +196,8 @@ function ask({ whole = false, since = performance.now() } = {}) {
 function plan() {
   if (asked || !next || !reader) return;
   clearTimeout(planned);
-  planned = setTimeout(send, next.whole ? 0 : free + PAUSE - performance.now());
+  const pause = next.rested ? REST : next.whole ? 0 : PAUSE;
+  planned = setTimeout(send, free + pause - performance.now());
 }
 
 function send() {
@@ -205,24 +207,25 @@ function send() {
     strokes: strokes.filter((stroke) => stroke.length),
     smallest: size.height * 0.06,
     whole: asked.whole,
+    rested: asked.rested,
     inside: asked.whole && find("inside").open,
   });
 }
 
-function answered({ rows, final }) {
-  const { whole, since, seen } = asked;
+function answered(rows) {
+  const { whole, rested, since } = asked;
+  const doubtful = whole && !rested && rows.some((row) => row.doubtful);
+  asked = null;
+  free = performance.now();
   if (find("photo").hidden) {
-    show(rows, whole && final);
-    if (!seen) {
+    show(rows, whole && !doubtful);
+    if (!rested) {
       if (milliseconds.length > 999) milliseconds.shift();
       milliseconds.push(Math.round(performance.now() - since));
       if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
     }
   }
-  asked.seen = true;
-  if (!final) return;
-  asked = null;
-  free = performance.now();
+  if (doubtful) next ??= { whole, rested: true, since: Infinity };
   if (!next) document.body.dataset.state = "read";
   plan();
 }

@@ -1,10 +1,11 @@
 "use strict";
 // Reads in a worker, so that the pen never waits. The page sends first the network's description,
-// then {strokes, smallest, whole, inside}; the answer is {rows, final}, and where a whole number
-// leaves doubt a second one, after more looks.
+// then {strokes, smallest, whole, rested, inside}; the answer is a list of rows.
 
 // How a row is shown to the network: the share of the strip's height that the ink fills, and how far
-// it leans. The first is enough while the pen is down, and where it leaves no doubt.
+// it leans. While the pen is down a small one is enough; when it is up, the first of the others; and
+// where that leaves doubt and the pen rests, all of them.
+const PREVIEW = { share: 0.5, lean: 0.15 };
 const VIEWS = [
   { share: 0.7, lean: 0.15 },
   { share: 0.8, lean: 0.15 },
@@ -74,14 +75,6 @@ onmessage = ({ data }) => {
     return;
   }
   const written = data.strokes.length ? findRows(data.strokes) : [];
-  const [first, ...others] = VIEWS;
-  const looks = written.map((strokes) => [look(strokes, first, data)]);
-  const rows = looks.map(describe);
-  const final = !data.whole || !rows.some((row) => row.doubtful);
-  postMessage({ rows, final });
-  if (final) return;
-  rows.forEach((row, i) => {
-    if (row.doubtful) looks[i].push(...others.map((view) => look(written[i], view, data)));
-  });
-  postMessage({ rows: looks.map(describe), final: true });
+  const views = data.rested ? VIEWS : [data.whole ? VIEWS[0] : PREVIEW];
+  postMessage(written.map((strokes) => describe(views.map((view) => look(strokes, view, data)))));
 };
