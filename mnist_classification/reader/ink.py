@@ -21,6 +21,7 @@ MIN_HEIGHT = 5  # pixels; less can't be told apart
 RINGED = (0.3, 0.8)  # of a ring's height, what is written in it
 DIRECTIONS, SURROUNDED = 24, 0.85  # in which a ring is looked for; the share of them where it is
 CORNER = 0.42  # of a mark's width and height, from its middle; a ring has nothing beyond
+MOST_RINGS = 50  # so many of the tallest marks may be rings
 MAX_MARKS = 2000  # on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
@@ -260,7 +261,7 @@ def find_rings(ink: np.ndarray) -> np.ndarray:
     high = boxes[:, 2] - boxes[:, 0]
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, tall = (share * high for share in RINGED)
-    for mark in np.flatnonzero(high >= MIN_HEIGHT):
+    for mark in np.argsort(-high)[:MOST_RINGS]:
         inside = (boxes[:, :2] > boxes[mark, :2]).all(axis=1)
         inside &= (boxes[:, 2:] < boxes[mark, 2:]).all(axis=1)
         inside &= (high >= low[mark]) & (high <= tall[mark])

@@ -8,6 +8,7 @@ at last with its result or with what went wrong. Whoever does a run writes its r
 nothing that is done is lost with the process that asked for it. Experiments know nothing else.
 """
 
+import importlib.util
 import logging
 import multiprocessing
 import os
@@ -295,17 +296,17 @@ def _connect(options: Options) -> Any:
     Raises:
         ExperimentError: Ray is not installed, or the address does not answer.
     """
+    if importlib.util.find_spec("ray") is None:
+        raise ExperimentError(
+            "Ray is not installed; expected it for --engine ray; try: pip install '.[cluster]' in "
+            "the checkout"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
     if options.address:
         _check_address(options.address)
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "4")  # seconds to try; else 20
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ExperimentError(
-            "Ray is not installed; expected it for --engine ray; try: pip install '.[cluster]' in "
-            "the checkout"
-        ) from None
+    import ray
+
     where: dict[str, Any] = {"address": options.address}
     if (
         not options.address
@@ -315,7 +316,7 @@ def _connect(options: Options) -> Any:
     ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ExperimentError(
             f"can't join the cluster at {options.address or 'this machine'}: {error}"
         ) from None
@@ -346,6 +347,8 @@ def _check_address(address: str) -> None:
             if answer.returncode == 0:
                 os.environ["RAY_AUTH_MODE"] = mode
                 return
+            if "AuthenticationError" not in answer.stderr:  # and it must not see the token
+                break
     except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
         reason = error if isinstance(error, OSError) else f"not within {PATIENCE:.0f} s"
         raise ExperimentError(
