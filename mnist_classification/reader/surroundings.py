@@ -19,7 +19,7 @@ DIRECTIONS = 36  # in which the hull is looked at
 INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
 EDGE = 2  # cells at the sheet's edge that are painted over too
 TWO_TONES = 0.82  # share of the variance that two tones explain; of an even gradient it is 0.75
-TOUCHED = 0.02  # share of the picture's edges that ink takes up if it was cut out along its ink
+TOUCHED = 0.01  # share of the picture's edges that ink takes up if it was cut out along its ink
 
 
 def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
