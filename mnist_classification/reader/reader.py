@@ -28,6 +28,7 @@ from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
 NO_DOUBT = 0.98  # probability from which on more views changed nothing on made lines
+LOOPED = "0689"  # a felt pen fills any digit, but these no longer look as what they are
 THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
@@ -299,25 +300,21 @@ def _worst(lines: list[Seen]) -> float:
 
 
 def is_blot(line: Seen) -> bool:
-    """Say whether most of what was taken for digits is filled, without strokes."""
-    strip, spans = line.strip, line.decoded.spans
-    places = [find_digit(strip, spans, number) for number in range(len(spans))]
-    inked = strip.image >= INKED
-    return 2 * sum(_is_filled(inked, place) for place in places) > len(places)
+    """Say whether most of what was taken for digits are filled loops, or no ink at all."""
+    strip, spans, inked = line.strip, line.decoded.spans, line.strip.image >= INKED
+    blots = 0
+    for number, label in enumerate(line.decoded.text):
+        left, top, right, bottom = find_digit(strip, spans, number)
+        place = np.pad(inked[top:bottom, left:right], 1)
+        stroke = 2 * float(ndimage.distance_transform_edt(place).max()) - 1
+        filled = label in LOOPED and stroke > THICKEST * max(bottom - top, right - left)
+        blots += filled or not place.any()
+    return 2 * blots > len(line.decoded.text)
 
 
 def is_ring(line: Seen, stages: Stages = ALL_STAGES) -> bool:
     """Say whether a number was read with what was drawn around it."""
     return bool(stages.find_rings(line.strip.image >= INKED).any())
-
-
-def _is_filled(inked: np.ndarray, place: Box) -> bool:
-    left, top, right, bottom = place
-    inked = np.pad(inked[top:bottom, left:right], 1)
-    if not inked.any():  # nothing that could be a digit
-        return True
-    stroke = 2 * float(ndimage.distance_transform_edt(inked).max()) - 1
-    return stroke > THICKEST * max(bottom - top, right - left)
 
 
 def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
