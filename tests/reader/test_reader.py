@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image, ImageDraw, ImageOps
+from scipy import ndimage
 
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
@@ -262,6 +263,15 @@ def test_a_digit_in_a_ring_is_read_without_it(reader, mnist, opening):
         image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
         ImageDraw.Draw(image).arc((10, 8, 150, 132), 20 + opening, 380, fill=30, width=4)
         assert reader.read(image).text == str(mnist.test.labels[index])
+
+
+def test_a_digit_by_a_felt_pen_is_no_blot(reader, mnist):
+    for index in (35, 47, 72):  # 2s
+        page = np.zeros((140, 140))
+        digit = draw_digit(mnist.test.images[index], 80, 0)
+        page[30 : 30 + len(digit), 30 : 30 + digit.shape[1]] = digit
+        thick = ndimage.grey_dilation(page, footprint=np.hypot(*np.mgrid[-12:13, -12:13]) <= 12)
+        assert reader.read((255 - thick * 235).round().astype(np.uint8)).text == "2"
 
 
 def test_mnists_own_images_are_read(reader, mnist):
