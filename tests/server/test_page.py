@@ -34,6 +34,7 @@ from draw_numbers import (
     is_shown,
     line_strip,
     open_browser,
+    open_code,
     place_of_paper,
     wait_for_answer,
     write_number,
@@ -154,6 +155,26 @@ async def test_points_are_kept_even_where_the_browser_merges_events(page, small,
     for drawn, points in zip(strokes, kept, strict=True):
         away = np.hypot(*(np.array(points)[:, None] - drawn[None]).transpose(2, 0, 1))
         assert away.min(axis=1).max() < 1.5  # pixels
+
+
+@in_browser
+async def test_a_shape_that_stands_by_itself_is_not_passed_over(chromium, page_file):
+    code = await open_code(chromium, page_file.read_text(encoding="utf-8"))
+    step = np.full((6, 11), 0.01)
+    step[[0, 2, 3, 5], 10] = 1
+    step[1, [1, 10]] = 0.3, 0.7  # a straight line, or a wall
+    step[4, 0] = 1
+    view = (step / step.sum(axis=1, keepdims=True)).tolist()
+    read = "([view, least]) => decode([view], least).text"
+    assert await code.evaluate(read, [view, 0]) == "0"
+    assert await code.evaluate(read, [view, 2]) == "10"
+    assert await code.evaluate(read, [view, 3]) == "10"  # nothing speaks for a third
+    line, dash = [[20, 10], [20, 90]], [[60, 50], [90, 50]]
+    count = "([row, smallest]) => countTall(row, smallest)"
+    assert await code.evaluate(count, [[line, [[60, 20], [40, 95], [70, 90]]], 16]) == 2
+    assert await code.evaluate(count, [[line, dash], 16]) == 1
+    assert await code.evaluate(count, [[dash], 16]) == 0
+    await code.context.close()
 
 
 @in_browser

@@ -2,27 +2,33 @@
 // What the network saw step by step → a number, how probable it is, and where its digits are.
 // The same as reader/decoding.py, which says where it comes from.
 //
-//   const { text, probability, probabilities, spans } = decode(views);
+//   const { text, probability, probabilities, spans } = decode(views, countTall(row, smallest));
 //
-// A view is per step the probabilities of eleven classes: the digits, and "nothing new".
+// A view is per step the probabilities of eleven classes: the digits, and "nothing new". How many
+// digits there are at least is what the page knows beyond a picture: the network, which has learned
+// from forms, takes a 1 that is dead straight for the wall of a box.
 
 const BLANK = 10;
 const TINY = 1e-30;
+const HARDLY = 0.1; // of a text's probability: a longer one that has less is not what was meant
 
-// The text that is the most probable over all views of a row.
-function decode(views) {
+// The text that is the most probable over all views of a row, of so many digits at least.
+function decode(views, least = 0) {
   const candidates = [...new Set(views.map(bestPath))].sort();
-  let scores = scoreTexts(views, candidates);
-  let text = candidates[highest(scores)];
+  let { text, probability } = mostProbable(views, candidates);
   for (let round = 0; round < text.length; round++) {
     // A digit more or less probable than the best path makes it.
-    const changed = changeEach(text);
-    scores = scoreTexts(views, changed);
-    const better = changed[highest(scores)];
-    if (better === text) break;
-    text = better;
+    const better = mostProbable(views, changeEach(text));
+    if (better.text === text) break;
+    ({ text, probability } = better);
   }
-  if (!text) return { text, probability: Math.max(...scores), probabilities: [], spans: [] };
+  while (text.length < least) {
+    const longer = mostProbable(views, insertEach(text));
+    if (longer.probability < HARDLY * probability) break;
+    ({ text, probability } = longer);
+  }
+  if (!text) return { text, probability, probabilities: [], spans: [] };
+  const scores = scoreTexts(views, changeEach(text));
   const table = Array.from(text, (_, i) => scores.slice(10 * i, 10 * i + 10));
   const probabilities = table.map((row) => {
     const sum = Math.max(TINY, row.reduce((a, b) => a + b));
@@ -31,11 +37,24 @@ function decode(views) {
   return { text, probability: table[0][text[0]], probabilities, spans: align(views[0], text) };
 }
 
+function mostProbable(views, texts) {
+  const scores = scoreTexts(views, texts);
+  const best = highest(scores);
+  return { text: texts[best], probability: scores[best] };
+}
+
 function changeEach(text) {
   const digits = [...Array(10).keys()];
   return Array.from(text, (_, i) =>
     digits.map((digit) => text.slice(0, i) + digit + text.slice(i + 1)),
   ).flat();
+}
+
+function insertEach(text) {
+  const places = [...Array(text.length + 1).keys()];
+  return places.flatMap((i) =>
+    [...Array(10).keys()].map((digit) => text.slice(0, i) + digit + text.slice(i)),
+  );
 }
 
 const highest = (numbers) => numbers.indexOf(Math.max(...numbers));

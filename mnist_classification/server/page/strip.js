@@ -11,6 +11,7 @@ const END = 12; // pixels of nothing at either end
 const LONGEST = 1600;
 const NEAR = 0.15; // of the tallest stroke's height: strokes that come closer are one shape
 const PEN = 0.05; // half of the pen's width, in heights of the row
+const TALL = 0.6; // of the row's height: a shape that is a digit, not a point or a dash
 
 function boxOf(strokes) {
   const points = strokes.flat();
@@ -83,15 +84,26 @@ function strokesTouch(a, b, near) {
   return some(a).some(([x, y]) => others.some(([u, v]) => (x - u) ** 2 + (y - v) ** 2 < near ** 2));
 }
 
+// How high a row is: a lone dash is not a digit to be enlarged until it is as high as one.
+function heightOf(row, smallest) {
+  const widest = Math.max(...row.map((stroke) => boxOf([stroke])).map((b) => b.right - b.left));
+  return Math.max(tall(boxOf(row)), 0.35 * widest, smallest, 1);
+}
+
+// How many digits a row has at least: one for each shape as tall as a digit, since only a pen made it.
+function countTall(row, smallest) {
+  const tallest = Math.max(...row.map((stroke) => tall(boxOf([stroke]))));
+  const high = TALL * heightOf(row, smallest);
+  return joinTouching(row, NEAR * tallest).filter(({ box }) => tall(box) >= high).length;
+}
+
 // Draw a row so that its ink fills `share` of the strip's height, leaning to the right by `lean`
 // pixels per pixel: the network takes a line that is dead straight for the wall of a form, which here
 // it can't be.
 function drawStrip(written, share, { lean = 0, smallest = 0 } = {}) {
   const row = written.map((stroke) => stroke.map(([x, y]) => [x - lean * y, y]));
   const box = boxOf(row);
-  // A lone dash is not a digit to be enlarged until it is as high as one.
-  const widest = Math.max(...row.map((stroke) => boxOf([stroke])).map((b) => b.right - b.left));
-  const high = Math.max(tall(box), 0.35 * widest, smallest, 1);
+  const high = heightOf(row, smallest);
   const room = LONGEST / Math.max(box.right - box.left, 1);
   const scale = Math.min((share * HEIGHT * (1 - 2 * PEN)) / high, room);
   const length = Math.ceil((box.right - box.left) * scale) + 2 * END;

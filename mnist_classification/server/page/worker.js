@@ -7,9 +7,9 @@
 // where that leaves doubt and the pen rests, all of them.
 const PREVIEW = { share: 0.5, lean: 0.15 };
 const VIEWS = [
+  { share: 0.6, lean: 0.15 },
   { share: 0.7, lean: 0.15 },
   { share: 0.8, lean: 0.15 },
-  { share: 0.6, lean: 0.15 },
 ];
 const NO_DOUBT = 0.98;
 let network;
@@ -33,8 +33,8 @@ function look(strokes, { share, lean }, { smallest, inside }) {
 }
 
 // What several looks at a row say together; the first is the one that is shown.
-function describe(looks) {
-  const found = decode(looks.map(({ strip }) => strip.steps));
+function describe(looks, least) {
+  const found = decode(looks.map(({ strip }) => strip.steps), least);
   const { text, probability, probabilities, spans } = found;
   const calibrated = calibrate(probability);
   const digits = Array.from(text, (label, i) => {
@@ -76,5 +76,8 @@ onmessage = ({ data }) => {
   }
   const written = data.strokes.length ? findRows(data.strokes) : [];
   const views = data.rested ? VIEWS : [data.whole ? VIEWS[0] : PREVIEW];
-  postMessage(written.map((strokes) => describe(views.map((view) => look(strokes, view, data)))));
+  const rows = written.map((strokes) =>
+    describe(views.map((view) => look(strokes, view, data)), countTall(strokes, data.smallest)),
+  );
+  postMessage(rows);
 };
