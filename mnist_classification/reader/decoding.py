@@ -14,6 +14,7 @@ import numpy as np
 
 BLANK = 10
 TINY = 1e-30
+LIKELY = 0.3  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def decode(views: list[np.ndarray]) -> Decoded:
     scores = score_texts(views, candidates)
     text = candidates[int(scores.argmax())]
     for _ in range(len(text)):  # a digit more or less probable than the best path makes it
-        changed = [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
+        changed = _change_each(text)
         scores = score_texts(views, changed)
         better = changed[int(scores.argmax())]
         if better == text:
@@ -53,10 +54,28 @@ def decode(views: list[np.ndarray]) -> Decoded:
         return Decoded(
             "", float(scores.max()), np.zeros((0, 10), np.float32), np.zeros((0, 2), int)
         )
-    table = scores.reshape(len(text), 10)
+    return _describe(views, text)
+
+
+def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
+    """Return what a line says with one digit more, behind `place` others; if that can be."""
+    text = decoded.text
+    longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
+    scores = score_texts(views, longer)
+    if scores.max() < LIKELY * decoded.probability:
+        return decoded
+    return _describe(views, longer[int(scores.argmax())])
+
+
+def _describe(views: list[np.ndarray], text: str) -> Decoded:
+    table = score_texts(views, _change_each(text)).reshape(len(text), 10)
     probability = float(table[0, int(text[0])])
     share = table / np.maximum(table.sum(axis=1, keepdims=True), TINY)
     return Decoded(text, probability, share.astype(np.float32), align(views[0], text))
+
+
+def _change_each(text: str) -> list[str]:
+    return [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
 
 
 def best_path(view: np.ndarray) -> str:

@@ -19,7 +19,8 @@ from PIL import Image
 from scipy import ndimage
 
 from ..errors import PictureError
-from .decoding import Decoded, decode
+from .decoding import Decoded, decode, put_in
+from .ink import EIGHT
 from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
 from .picture import Picture, load_pixels
 from .recognizer import Recognizer, load_recognizer
@@ -33,6 +34,7 @@ THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
+TALL = 0.6  # of the height of the digits beside it: a shape that may be one
 
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the latter two not included
@@ -271,8 +273,31 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
     decoded = decode(views)
     if decoded.probability < NO_DOUBT:
         others = (cut_strip(darkness, region, share) for share in VIEWS[1:])
-        decoded = decode([*views, *(recognizer.read(other.image) for other in others)])
+        views += [recognizer.read(other.image) for other in others]
+        decoded = decode(views)
+        for place in reversed(find_passed_over(strip, decoded.spans)):
+            decoded = put_in(views, decoded, place)
     return Seen(strip, decoded)
+
+
+def find_passed_over(strip: Strip, spans: np.ndarray) -> list[int]:
+    """Return where digits may be missing: of each shape without one, how many are left of it.
+
+    Args:
+        spans: as for `find_digit`.
+    """
+    if not len(spans):
+        return []
+    boxes = [find_digit(strip, spans, number) for number in range(len(spans))]
+    tall = TALL * np.median([bottom - top for _, top, _, bottom in boxes])
+    middles = spans.mean(axis=1) * STEP
+    labels, _ = ndimage.label(strip.image >= INKED, EIGHT)
+    places = []
+    for rows, columns in ndimage.find_objects(labels):
+        within = (middles >= columns.start - 1) & (middles <= columns.stop)
+        if rows.stop - rows.start >= tall and not within.any():
+            places.append(int((middles < columns.start).sum()))
+    return sorted(places)
 
 
 def choose(guesses: list[list[Seen]]) -> list[Seen]:

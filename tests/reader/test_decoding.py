@@ -10,6 +10,7 @@ from mnist_classification.reader.decoding import (
     align,
     best_path,
     decode,
+    put_in,
     text_probabilities,
 )
 
@@ -95,3 +96,21 @@ def test_chance_is_survived(seed):
     assert len(decoded.probabilities) == len(decoded.text) == len(decoded.spans)
     assert (decoded.spans[:, 0] < decoded.spans[:, 1]).all()
     assert (np.diff(decoded.spans[:, 0]) > 0).all()
+
+
+def test_a_digit_is_put_in_where_it_can_be():
+    view = steps_for(BLANK, 7, BLANK, 1, BLANK, 3, BLANK)
+    view[3, [1, BLANK]] = 0.35, 0.65  # a 1, or nothing
+    found = decode([view])
+    assert found.text == "73"
+    longer = put_in([view], found, 1)
+    assert longer.text == "713"
+    assert longer.probability == pytest.approx(text_probabilities(view, ["713"])[0])
+    assert longer.probabilities.argmax(axis=1).tolist() == [7, 1, 3]
+    assert longer.spans.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_digit_that_nothing_speaks_for_is_not_put_in():
+    view = steps_for(BLANK, 7, BLANK, BLANK, BLANK, 3, BLANK)
+    found = decode([view])
+    assert put_in([view], found, 1) is found

@@ -14,6 +14,8 @@ from scipy import ndimage
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
 from mnist_classification.errors import PictureError
+from mnist_classification.reader.reader import find_passed_over
+from mnist_classification.reader.strips import Region, Strip
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from read_synthetic import Style, draw_digit, make_page
@@ -33,6 +35,22 @@ def three(mnist):
     digit = draw_digit(image, 70, 0)
     page[25 : 25 + len(digit), 20 : 20 + digit.shape[1]] = digit
     return Image.fromarray((255 - page * 235).round().astype(np.uint8))
+
+
+def test_shapes_in_which_no_digit_was_read_are_found():
+    image = np.zeros((32, 100), np.float32)
+    for left in (10, 40, 70):
+        image[6:26, left : left + 10] = 1
+    image[20:23, 85:88] = 1  # a point
+    strip = Strip(image, Region(0, 0, 84, 32), 1.0, (8, 0))
+
+    def spans(*middles):
+        return np.array([(middle // 2, middle // 2 + 1) for middle in middles])
+
+    assert find_passed_over(strip, spans(14, 44, 74)) == []
+    assert find_passed_over(strip, spans(14, 74)) == [1]
+    assert find_passed_over(strip, spans(44)) == [0, 1]
+    assert find_passed_over(strip, spans()) == []
 
 
 def sixteen_bits(image):

@@ -160,20 +160,25 @@ async def test_points_are_kept_even_where_the_browser_merges_events(page, small,
 @in_browser
 async def test_a_shape_that_stands_by_itself_is_not_passed_over(chromium, page_file):
     code = await open_code(chromium, page_file.read_text(encoding="utf-8"))
-    step = np.full((6, 11), 0.01)
-    step[[0, 2, 3, 5], 10] = 1
-    step[1, [1, 10]] = 0.3, 0.7  # a straight line, or a wall
-    step[4, 0] = 1
-    view = (step / step.sum(axis=1, keepdims=True)).tolist()
-    read = "([view, least]) => decode([view], least).text"
-    assert await code.evaluate(read, [view, 0]) == "0"
-    assert await code.evaluate(read, [view, 2]) == "10"
-    assert await code.evaluate(read, [view, 3]) == "10"  # nothing speaks for a third
-    line, dash = [[20, 10], [20, 90]], [[60, 50], [90, 50]]
-    count = "([row, smallest]) => countTall(row, smallest)"
-    assert await code.evaluate(count, [[line, [[60, 20], [40, 95], [70, 90]]], 16]) == 2
-    assert await code.evaluate(count, [[line, dash], 16]) == 1
-    assert await code.evaluate(count, [[dash], 16]) == 0
+    steps = np.full((20, 11), 1e-4)
+    steps[:, 10] = 1
+    steps[8, [1, 10]] = 0.3, 0.7  # a straight line, or a wall
+    steps[14, [0, 10]] = 1, 0.01
+    views = [(steps / steps.sum(axis=1, keepdims=True)).tolist()]
+    read = """([views, row, strip]) => {
+      let found = decode(views);
+      const places = findPassedOver(row, strip, found.spans, 10);
+      for (const place of places) found = putIn(views, found, place);
+      return [decode(views).text, places, found.text]; }"""
+    line, dash = [[16, 4], [16, 28]], [[20, 16], [24, 16]]
+    zero = [[28, 4], [32, 16], [28, 28], [24, 16], [28, 4]]
+    strip = {"left": 0, "scale": 1, "lean": 0}
+    assert await code.evaluate(read, [views, [line, zero], strip]) == ["0", [0], "10"]
+    assert await code.evaluate(read, [views, [dash, zero], strip]) == ["0", [], "0"]
+    far = [[2, 4], [2, 28]]  # nothing speaks for a digit there
+    steps[8] = steps[0]
+    views = [(steps / steps.sum(axis=1, keepdims=True)).tolist()]
+    assert await code.evaluate(read, [views, [far, zero], strip]) == ["0", [0], "0"]
     await code.context.close()
 
 

@@ -2,32 +2,41 @@
 // What the network saw step by step → a number, how probable it is, and where its digits are.
 // The same as reader/decoding.py, which says where it comes from.
 //
-//   const { text, probability, probabilities, spans } = decode(views, countTall(row, smallest));
+//   let found = decode(views);                           // {text, probability, probabilities, spans}
+//   for (const place of findPassedOver(row, strip, found.spans)) found = putIn(views, found, place);
 //
-// A view is per step the probabilities of eleven classes: the digits, and "nothing new". How many
-// digits there are at least is what the page knows beyond a picture: the network, which has learned
-// from forms, takes a 1 that is dead straight for the wall of a box.
+// A view is per step the probabilities of eleven classes: the digits, and "nothing new".
 
 const BLANK = 10;
 const TINY = 1e-30;
-const HARDLY = 0.1; // of a text's probability: a longer one that has less is not what was meant
+// Of a text's probability: one with a digit more, where there is ink for it, has at least that. Less
+// than in reader/decoding.py, since here only a pen makes ink: a straight 1 is no wall of a form.
+const LIKELY = 0.1;
 
-// The text that is the most probable over all views of a row, of so many digits at least.
-function decode(views, least = 0) {
+// The text that is the most probable over all views of a row.
+function decode(views) {
   const candidates = [...new Set(views.map(bestPath))].sort();
   let { text, probability } = mostProbable(views, candidates);
   for (let round = 0; round < text.length; round++) {
     // A digit more or less probable than the best path makes it.
-    const better = mostProbable(views, changeEach(text));
-    if (better.text === text) break;
-    ({ text, probability } = better);
-  }
-  while (text.length < least) {
-    const longer = mostProbable(views, insertEach(text));
-    if (longer.probability < HARDLY * probability) break;
-    ({ text, probability } = longer);
+    const better = mostProbable(views, changeEach(text)).text;
+    if (better === text) break;
+    text = better;
   }
   if (!text) return { text, probability, probabilities: [], spans: [] };
+  return describeText(views, text);
+}
+
+// What a row says with one digit more, behind `place` others; if that can be.
+function putIn(views, found, place) {
+  const { text } = found;
+  const digits = [...Array(10).keys()];
+  const longer = digits.map((digit) => text.slice(0, place) + digit + text.slice(place));
+  const better = mostProbable(views, longer);
+  return better.probability < LIKELY * found.probability ? found : describeText(views, better.text);
+}
+
+function describeText(views, text) {
   const scores = scoreTexts(views, changeEach(text));
   const table = Array.from(text, (_, i) => scores.slice(10 * i, 10 * i + 10));
   const probabilities = table.map((row) => {
@@ -48,13 +57,6 @@ function changeEach(text) {
   return Array.from(text, (_, i) =>
     digits.map((digit) => text.slice(0, i) + digit + text.slice(i + 1)),
   ).flat();
-}
-
-function insertEach(text) {
-  const places = [...Array(text.length + 1).keys()];
-  return places.flatMap((i) =>
-    [...Array(10).keys()].map((digit) => text.slice(0, i) + digit + text.slice(i)),
-  );
 }
 
 const highest = (numbers) => numbers.indexOf(Math.max(...numbers));

@@ -7,6 +7,7 @@
 // what the network learned from: pixels of a canvas are never read, since some browsers falsify them.
 
 const HEIGHT = 32;
+const STEP = 2; // pixels along the strip per step of the network
 const END = 12; // pixels of nothing at either end
 const LONGEST = 1600;
 const NEAR = 0.15; // of the tallest stroke's height: strokes that come closer are one shape
@@ -90,18 +91,13 @@ function heightOf(row, smallest) {
   return Math.max(tall(boxOf(row)), 0.35 * widest, smallest, 1);
 }
 
-// How many digits a row has at least: one for each shape as tall as a digit, since only a pen made it.
-function countTall(row, smallest) {
-  const tallest = Math.max(...row.map((stroke) => tall(boxOf([stroke]))));
-  const high = TALL * heightOf(row, smallest);
-  return joinTouching(row, NEAR * tallest).filter(({ box }) => tall(box) >= high).length;
-}
+const leanBy = (stroke, lean) => stroke.map(([x, y]) => [x - lean * y, y]);
 
 // Draw a row so that its ink fills `share` of the strip's height, leaning to the right by `lean`
 // pixels per pixel: the network takes a line that is dead straight for the wall of a form, which here
 // it can't be.
 function drawStrip(written, share, { lean = 0, smallest = 0 } = {}) {
-  const row = written.map((stroke) => stroke.map(([x, y]) => [x - lean * y, y]));
+  const row = written.map((stroke) => leanBy(stroke, lean));
   const box = boxOf(row);
   const high = heightOf(row, smallest);
   const room = LONGEST / Math.max(box.right - box.left, 1);
@@ -110,6 +106,7 @@ function drawStrip(written, share, { lean = 0, smallest = 0 } = {}) {
   const strip = {
     length: length + (length % 2),
     scale,
+    lean,
     left: box.left - END / scale,
     top: middle(box) - HEIGHT / 2 / scale,
   };
@@ -123,6 +120,23 @@ function drawStrip(written, share, { lean = 0, smallest = 0 } = {}) {
     points.forEach((point, i) => inkLine(strip, points[Math.max(i - 1, 0)], point, pen));
   }
   return strip;
+}
+
+// Where digits may be missing, from the right: of each shape as tall as a digit in which none was
+// read, how many are left of it.
+function findPassedOver(written, strip, spans, smallest) {
+  const tallest = Math.max(...written.map((stroke) => tall(boxOf([stroke]))));
+  const middles = spans.map(([first, end]) => ((first + end) / 2) * STEP);
+  const places = [];
+  for (const shape of joinTouching(written, NEAR * tallest)) {
+    if (tall(shape.box) < TALL * heightOf(written, smallest)) continue;
+    const { left, right } = boxOf(shape.strokes.map((stroke) => leanBy(stroke, strip.lean)));
+    const from = (left - strip.left) * strip.scale - 1;
+    const to = (right - strip.left) * strip.scale + 1;
+    if (middles.some((x) => from <= x && x <= to)) continue;
+    places.push(middles.filter((x) => x < from).length);
+  }
+  return places.sort((a, b) => b - a);
 }
 
 // The curve that the page shows: through the middles between points, bent towards the points.

@@ -29,12 +29,15 @@ function look(strokes, { share, lean }, { smallest, inside }) {
   };
   const strip = drawStrip(strokes, share, { lean, smallest });
   const steps = softmax(forward(network, strip.values, strip.length, inside ? watch : undefined));
-  return { strip: { values: strip.values, length: strip.length, steps }, layers };
+  return { strip: { ...strip, steps }, layers };
 }
 
 // What several looks at a row say together; the first is the one that is shown.
-function describe(looks, least) {
-  const found = decode(looks.map(({ strip }) => strip.steps), least);
+function describe(strokes, looks, { smallest }) {
+  const views = looks.map(({ strip }) => strip.steps);
+  let found = decode(views);
+  for (const place of findPassedOver(strokes, looks[0].strip, found.spans, smallest))
+    found = putIn(views, found, place);
   const { text, probability, probabilities, spans } = found;
   const calibrated = calibrate(probability);
   const digits = Array.from(text, (label, i) => {
@@ -76,8 +79,9 @@ onmessage = ({ data }) => {
   }
   const written = data.strokes.length ? findRows(data.strokes) : [];
   const views = data.rested ? VIEWS : [data.whole ? VIEWS[0] : PREVIEW];
-  const rows = written.map((strokes) =>
-    describe(views.map((view) => look(strokes, view, data)), countTall(strokes, data.smallest)),
-  );
+  const rows = written.map((strokes) => {
+    const looks = views.map((view) => look(strokes, view, data));
+    return describe(strokes, looks, data);
+  });
   postMessage(rows);
 };
