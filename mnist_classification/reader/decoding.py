@@ -14,7 +14,7 @@ import numpy as np
 
 BLANK = 10
 TINY = 1e-30
-LIKELY = 0.3  # of a text's probability: one with a digit more, where there is ink for it, has that
+LIKELY = 0.5  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
 @dataclass(frozen=True)
