@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import alexnet
+from . import alexnet, residual
 from .errors import RecipeError, unknown
 from .whitening import MaxPool
 
@@ -155,6 +155,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "whitened-cnn": whitened_cnn,
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": wider_whitened_cnn,
+    "residual-cnn": lambda: Network(*residual.layers(48, 96, 192)),
     "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 

@@ -176,8 +176,7 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-# Made for 99.0, 99.2, 99.5 (two attempts) and 99.7% in the least time; what they reach is in
-# docs/frontier.md. Chosen on the hold-out.
+# For 99.0, 99.2, 99.5 and 99.7% (two attempts each) in the least time, see docs/frontier.md.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",
@@ -225,12 +224,22 @@ EIGHT_EPOCHS = replace(
     scale_share=0.1,
     shift_pixels=1,
 )
+TEN_EPOCHS = replace(
+    EIGHT_EPOCHS,
+    "ten-epochs",
+    network="residual-cnn",
+    num_epochs=10,
+    learning_rate=0.005,
+    whitening_images=0,
+    shear=0.1,
+    elastic_pixels=0.5,
+)
 FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, THREE_EPOCHS, EIGHT_EPOCHS]
 
 # Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
 NEW_IDEAS: list[Recipe] = []
 
-RECIPES = {recipe.name: recipe for recipe in [*LADDER, *FAILED_IDEAS, *FRONTIER, *NEW_IDEAS]}
+RECIPES = {r.name: r for r in [*LADDER, *FAILED_IDEAS, *FRONTIER, TEN_EPOCHS, *NEW_IDEAS]}
 
 
 def find_recipe(text: str) -> Recipe:

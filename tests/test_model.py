@@ -14,6 +14,7 @@ PARAMETERS = {
     "whitened-cnn": 215_914,
     "whitened-batch-norm-cnn": 74_938,
     "wider-whitened-cnn": 126_122,
+    "residual-cnn": 1_098_010,
     "alexnet": 57_044_810,
 }
 
