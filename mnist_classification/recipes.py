@@ -176,7 +176,7 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-# For 99.0, 99.2, 99.5 and 99.7% (two attempts each) in the least time, see docs/frontier.md.
+# For 99.0, 99.2, 99.5 (two attempts) and 99.7% (two) in the least time, see docs/frontier.md.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",
