@@ -14,6 +14,7 @@ import numpy as np
 
 BLANK = 10
 TINY = 1e-30
+ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
 LIKELY = 0.5  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
@@ -43,18 +44,11 @@ def decode(views: list[np.ndarray]) -> Decoded:
     candidates = sorted({best_path(view) for view in views})
     scores = score_texts(views, candidates)
     text = candidates[int(scores.argmax())]
-    for _ in range(len(text)):  # a digit more or less probable than the best path makes it
-        changed = _change_each(text)
-        scores = score_texts(views, changed)
-        better = changed[int(scores.argmax())]
-        if better == text:
-            break
-        text = better
     if not text:
         return Decoded(
             "", float(scores.max()), np.zeros((0, 10), np.float32), np.zeros((0, 2), int)
         )
-    return _describe(views, text)
+    return _refine(views, text)
 
 
 def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
@@ -64,18 +58,20 @@ def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
     scores = score_texts(views, longer)
     if scores.max() < LIKELY * decoded.probability:
         return decoded
-    return _describe(views, longer[int(scores.argmax())])
+    return _refine(views, longer[int(scores.argmax())])
 
 
-def _describe(views: list[np.ndarray], text: str) -> Decoded:
-    table = score_texts(views, _change_each(text)).reshape(len(text), 10)
-    probability = float(table[0, int(text[0])])
+def _refine(views: list[np.ndarray], text: str) -> Decoded:
+    """Change one digit after the other while that makes the text more probable."""
+    while True:
+        changed = [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
+        table = score_texts(views, changed).reshape(len(text), 10)
+        probability = float(table[0, int(text[0])])
+        if table.max() <= probability * (1 + ROUNDING):
+            break
+        text = changed[int(table.argmax())]
     share = table / np.maximum(table.sum(axis=1, keepdims=True), TINY)
     return Decoded(text, probability, share.astype(np.float32), align(views[0], text))
-
-
-def _change_each(text: str) -> list[str]:
-    return [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
 
 
 def best_path(view: np.ndarray) -> str:

@@ -2,8 +2,8 @@
 
     train_and_export(Path("runs/reader"), steps=13_000, seed=0)
 
-The directory then holds model.onnx and config.json, which are all that reading needs, the weights
-as model.safetensors, and README.md, the model card.
+The directory then holds model.onnx and config.json, which are all that reading needs, and the model
+card, README.md.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 
 from ..data import load_mnist
@@ -94,8 +93,6 @@ def write_model(
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
     file = output / "model.onnx"
     export_onnx(network, file, strips)
-    weights = {name: t.contiguous().cpu() for name, t in network.state_dict().items()}
-    write_atomically(output / "model.safetensors", safetensors.torch.save(weights))
     (output / "config.json").unlink(missing_ok=True)  # the calibration of another network
     found = calibrate(load_recognizer(file), held_back)
     content = file.read_bytes()

@@ -16,15 +16,8 @@ const LIKELY = 0.1;
 // The text that is the most probable over all views of a row.
 function decode(views) {
   const candidates = [...new Set(views.map(bestPath))].sort();
-  let { text, probability } = mostProbable(views, candidates);
-  for (let round = 0; round < text.length; round++) {
-    // A digit more or less probable than the best path makes it.
-    const better = mostProbable(views, changeEach(text)).text;
-    if (better === text) break;
-    text = better;
-  }
-  if (!text) return { text, probability, probabilities: [], spans: [] };
-  return describeText(views, text);
+  const { text, probability } = mostProbable(views, candidates);
+  return text ? refine(views, text) : { text, probability, probabilities: [], spans: [] };
 }
 
 // What a row says with one digit more, behind `place` others; if that can be.
@@ -33,17 +26,21 @@ function putIn(views, found, place) {
   const digits = [...Array(10).keys()];
   const longer = digits.map((digit) => text.slice(0, place) + digit + text.slice(place));
   const better = mostProbable(views, longer);
-  return better.probability < LIKELY * found.probability ? found : describeText(views, better.text);
+  return better.probability < LIKELY * found.probability ? found : refine(views, better.text);
 }
 
-function describeText(views, text) {
+// Change one digit after the other while that makes the text more probable.
+function refine(views, text) {
   const scores = scoreTexts(views, changeEach(text));
-  const table = Array.from(text, (_, i) => scores.slice(10 * i, 10 * i + 10));
-  const probabilities = table.map((row) => {
+  const probability = scores[text[0]];
+  const best = highest(scores);
+  if (scores[best] > probability) return refine(views, changeEach(text)[best]);
+  const probabilities = Array.from(text, (_, i) => {
+    const row = scores.slice(10 * i, 10 * i + 10);
     const sum = Math.max(TINY, row.reduce((a, b) => a + b));
     return row.map((score) => score / sum);
   });
-  return { text, probability: table[0][text[0]], probabilities, spans: align(views[0], text) };
+  return { text, probability, probabilities, spans: align(views[0], text) };
 }
 
 function mostProbable(views, texts) {
