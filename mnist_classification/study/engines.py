@@ -92,6 +92,9 @@ def choose_options(
     return Options(workers, threads, device, engine, address)
 
 
+TINY = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the mean log-loss infinite
+
+
 def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Result:
     """Train and test once, in this process."""
     started = time.perf_counter()
@@ -105,8 +108,10 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         progress=progress,
     )
     judged = data.holdout or data.test  # who chooses, must not know how the test set comes out
-    digits = trained.predict(judged.images).argmax(axis=1)
+    probabilities = trained.predict(judged.images)
+    digits = probabilities.argmax(axis=1)
     total_seconds = time.perf_counter() - started
+    of_labels = probabilities[np.arange(len(digits)), judged.labels]
     accuracy = float(np.mean(digits == judged.labels))
     epoch_images = min(run.recipe.images_per_epoch or len(data.train), len(data.train))
     return Result(
@@ -120,6 +125,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         test_accuracy=None if data.holdout else accuracy,
         holdout_accuracy=accuracy if data.holdout else None,
         predictions="".join(map(str, digits)),
+        log_loss=float(-np.log(np.maximum(of_labels, TINY)).mean()),
         test_precision=trained.precision,
         train_seconds=trained.history[-1]["seconds"] if trained.history else 0.0,
         total_seconds=total_seconds,

@@ -43,6 +43,8 @@ class Result:
             is there to choose by, so that its test accuracy is never measured.
         predictions: the predicted digit of each image of the test set, or of the hold-out where
             there is one, as one string.
+        log_loss: the mean of -log p of their labels, p as the network gave it; None in files
+            from before it was measured.
         train_seconds: the epochs alone.
         total_seconds: building, preparing the arrays, training and the test pass.
         environment: versions, processor, threads. commit: of the project's repository, if any.
@@ -64,6 +66,7 @@ class Result:
     images_seen: int
     test_precision: str
     fold: int | None = None
+    log_loss: float | None = None
     pretrained_weights: str | None = None  # SHA-256 of the file that the network started from
 
     @property

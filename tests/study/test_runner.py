@@ -12,16 +12,19 @@ import time
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import ROOT, assert_one_line_error, run_command
 
 from mnist_classification.data import load_mnist, set_aside
 from mnist_classification.errors import ExperimentError, ResultError
+from mnist_classification.model import to_pixels
 from mnist_classification.recipes import find_recipe
 from mnist_classification.study import engines, runner
 from mnist_classification.study.engines import Options, choose_options, count_workers, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.results import load_result, load_results, save_result
 from mnist_classification.study.runner import current_commit, run_experiment
+from mnist_classification.training import fit
 
 RECIPES = "vanilla+num-epochs=2,decay+num-epochs=2"
 
@@ -63,6 +66,10 @@ def test_a_run_with_a_holdout_is_judged_on_it_alone(small_dir):
     assert (result.digits == data.holdout.labels).mean() == result.holdout_accuracy
     assert (result.holdout, result.fold, result.images_seen) == (100, 2, 540)
     assert result.row == "decay+num-epochs=1+holdout=100+fold=2"
+    network = fit(run.recipe, data, seed=0).network.eval()  # the same one again
+    logits = network(to_pixels(data.holdout.images, run.recipe.pixel_mean, run.recipe.pixel_std))
+    labels = torch.as_tensor(data.holdout.labels).long()
+    assert result.log_loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4)
 
 
 def test_a_rerun_does_only_what_is_missing(results, small_dir, tmp_path):
