@@ -308,8 +308,8 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
     folds = sorted({results[0].fold or 0 for results in rows.values()})
     lines = [
         f"| recipe | runs | accuracy, mean over folds | {' | '.join(f'fold {f}' for f in folds)} "
-        "| students' images | employees' images |",
-        "|---|---|---|" + "---|" * len(folds) + "---|---|",
+        "| students' images | employees' images | log-loss |",
+        "|---|---|---|" + "---|" * len(folds) + "---|---|---|",
     ]
     names = dict.fromkeys(results[0].recipe.name for results in rows.values())
     for name in names:
@@ -321,9 +321,11 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
         groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
         students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
         runs = sum(len(results) for results in by_fold.values())
+        losses = [r.log_loss for results in by_fold.values() for r in results if r.log_loss]
+        loss = f"{np.mean(losses):.4f}" if len(losses) == runs else "–"
         lines.append(
             f"| {name} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
-            f"| {students} | {employees} |"
+            f"| {students} | {employees} | {loss} |"
         )
     return "\n".join(lines)
 
