@@ -103,11 +103,12 @@ def test_folds_by_hand(mnist):
         result = result_with(
             *("decay", 0, errors, mnist.test.labels),
             **{"holdout": 10_000, "fold": fold, "predictions": "".join(map(str, digits))},
+            log_loss=fold / 100,
         )
         rows[result.row] = [result]
     text = report(fold_tables, rows, mnist)
     assert cells(text, "decay")[1:] == [
-        *("2", "99.450%", "99.000%", "99.900%", "99.000%", "99.900%")
+        *("2", "99.450%", "99.000%", "99.900%", "99.000%", "99.900%", "0.0200")
     ]
     assert "accuracy on hold-outs of 10,000 training images" in text
 

@@ -1,0 +1,86 @@
+"""The search for wrong labels: which are suspect, and that nobody learns from them."""
+
+import importlib
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from mnist_classification.data import set_aside
+from mnist_classification.recipes import find_recipe
+from mnist_classification.study.experiments import Run
+
+from .conftest import result_with
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("label_errors")
+
+
+def judged(data, fold, seed, **changed):
+    """Return a result of block `fold` of 100 that reads all as labelled but `index=digit`."""
+    digits = data.train.labels[fold * 100 : fold * 100 + 100].copy()
+    for index, digit in changed.items():
+        digits[int(index[1:])] = digit
+    return result_with(
+        *("decay", seed, len(changed), data.train.labels[fold * 100 : fold * 100 + 100]),
+        **{"holdout": 100, "fold": fold, "data": data.fingerprint},
+        predictions="".join(map(str, digits)),
+    )
+
+
+def test_a_label_is_suspect_where_all_networks_agree_on_another_digit(benchmark, data):
+    labels = data.train.labels
+    other, third = (labels[107] + 1) % 10, (labels[107] + 2) % 10
+    results = [
+        judged(data, 0, 0, _3=(labels[3] + 1) % 10),  # its twin reads this one as labelled
+        judged(data, 0, 1),
+        judged(data, 1, 0, _7=other, _9=other),
+        judged(data, 1, 1, _7=other, _9=third),  # wrong both times, but not the same
+    ]
+    agreed = benchmark.find_suspects(results, data)
+    assert np.flatnonzero(agreed >= 0).tolist() == [107]
+    assert agreed[107] == other
+    everything = np.ones(len(labels), bool)
+    assert benchmark.count_errors(results, data, everything) == [1, 0, 2, 2]
+    assert benchmark.count_errors(results, data, agreed < 0) == [1, 0, 1, 1]
+
+
+def test_suspects_are_not_learned_from_but_still_judge(benchmark, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "load_mnist", lambda: data)
+    learned = []
+
+    def measure(run, part, _options):
+        learned.append(part)
+        return judged(data, run.fold, run.seed, _0=(part.holdout.labels[0] + 1) % 10)
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    suspects = np.zeros(len(data.train), bool)
+    suspects[[5, 150, 300]] = True
+    run = Run(find_recipe("decay"), 1, holdout=100, fold=1)
+    found = benchmark.learn_without(run, suspects, tmp_path)
+    (part,) = learned
+    whole = set_aside(data, 100, 1)
+    np.testing.assert_array_equal(part.train.images, np.delete(whole.train.images, [5, 200], 0))
+    np.testing.assert_array_equal(part.train.labels, np.delete(whole.train.labels, [5, 200]))
+    np.testing.assert_array_equal(part.holdout.labels, whole.holdout.labels)
+    assert benchmark.learn_without(run, suspects, tmp_path) == found  # read, not learned again
+    assert len(learned) == 1
+
+
+def test_the_table_by_hand(benchmark):
+    result = {
+        "images": 60_000,
+        "suspects": [{}] * 20,
+        "suspect_students": 15,
+        "errors": {"all images": {"with": [40, 42, 38], "without": [38, 41, 38]}},
+        "log_loss": {"with": [0.021, 0.023, 0.022], "without": [0.020, 0.020, 0.020]},
+        "environment": {"processor": "p", "torch": "t"},
+    }
+    text = benchmark.table(result)
+    # Differences -2, -1, 0: mean -1, standard error 1 / √3, t(0.975, 2) = 4.303.
+    assert "| all images | 40.00 | 39.00 | -1.00, -3.48 to +1.48 |" in text
+    assert "| log-loss | 0.0220 | 0.0200 | |" in text
+    assert "20 suspects in 60,000 images, 15 of them by students" in text
