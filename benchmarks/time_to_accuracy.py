@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_classification.data import Mnist, load_mnist
-from mnist_classification.device import keep_freed_memory
+from mnist_classification.device import keep_freed_memory, pick_precision
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import FRONTIER, TWO_FIFTHS_EPOCH, Recipe
 from mnist_classification.study.engines import Options, measure
@@ -167,7 +167,7 @@ def table(result: dict[str, Any]) -> str:
         f"\n{where['processor']}, {where['threads']} threads, PyTorch {where['torch']}; taking "
         f"turns, each run in a process of its own, whose start and imports take {start:.1f} s "
         f"more. The floor is what the multiplications alone would take at this machine's rate for "
-        f"large bfloat16 matrices, {result['gemm_ceiling'] / 1e9:,.0f} GFLOP/s."
+        f"large {result['precision']} matrices, {result['gemm_ceiling'] / 1e9:,.0f} GFLOP/s."
     )
     return "\n".join(lines)
 
@@ -206,8 +206,13 @@ def main() -> None:
         return
     result = common.load(options.output)
     if result is None:
-        ceiling = gemm_ceiling(torch.bfloat16)
-        result = {"environment": common.environment(), "gemm_ceiling": ceiling}
+        precision = pick_precision("auto", torch.device(common.DEVICE))
+        ceiling = gemm_ceiling(getattr(torch, precision))
+        result = {
+            "environment": common.environment(),
+            "precision": precision,
+            "gemm_ceiling": ceiling,
+        }
     runs = result.setdefault("runs", [])
     for seed in range(options.rounds):
         for way in WAYS:
