@@ -67,16 +67,24 @@ class Row:
         return [Run(recipe, seed, *fixed) for seed in self.seeds]
 
     def paths(self, directory: Path) -> list[Path]:
-        """Return the result files that answer it: of either precision where it asks for `auto`."""
+        """Return the result files that answer it: where it asks for `auto`, of one precision.
+
+        That is bfloat16 if a pool has both: seconds of two precisions are seconds of two kinds of
+        machine.
+        """
         recipe = find_recipe(self.recipe)
-        precisions = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
-        candidates = (
-            directory
-            / file_name(row_name(recipe, precision, self.holdout, self.fold, pretrained), seed)
-            for precision, pretrained in itertools.product(precisions, (False, True))
-            for seed in self.seeds
-        )
-        return [path for path in candidates if path.exists()]
+        precisions = ("bfloat16", "float32") if self.precision == "auto" else (self.precision,)
+        for precision in precisions:
+            candidates = (
+                directory
+                / file_name(row_name(recipe, precision, self.holdout, self.fold, pretrained), seed)
+                for pretrained in (False, True)
+                for seed in self.seeds
+            )
+            found = [path for path in candidates if path.exists()]
+            if found:
+                return found
+        return []
 
 
 @dataclass(frozen=True)
