@@ -34,6 +34,7 @@ from mnist_classification.recipes import FRONTIER, TWO_FIFTHS_EPOCH, Recipe
 from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.statistics import summarize
+from mnist_classification.study.tables import mean_cell
 from mnist_classification.trained import predict
 from mnist_classification.whitening import whiten
 
@@ -152,14 +153,14 @@ def table(result: dict[str, Any]) -> str:
     ]
     for way, measured in runs.items():
         seconds = [r["seconds"] for r in measured]
-        accuracy = summarize([r["accuracy"] for r in measured])
-        low, high = (f"{100 * bound:.3f}" for bound in accuracy.interval)
+        accuracies = [r["accuracy"] for r in measured]
+        low, high = (f"{100 * bound:.3f}" for bound in summarize(accuracies).interval)
+        interval = f"{low} to {high}" if len(accuracies) > 1 else "–"
         median = statistics.median(seconds)
         floor = f"{floors[way]:.2f}, {floors[way] / median:.0%}" if way in floors else "–"
         lines.append(
-            f"| {way} | {100 * accuracy.mean:.3f} ± {100 * accuracy.std:.3f} ({accuracy.n}) "
-            f"| {low} to {high} | {median:.2f} | {min(seconds):.2f}–{max(seconds):.2f} "
-            f"| {base / median:.1f}× | {floor} |"
+            f"| {way} | {mean_cell(accuracies)} | {interval} | {median:.2f} "
+            f"| {min(seconds):.2f}–{max(seconds):.2f} | {base / median:.1f}× | {floor} |"
         )
     where = result["environment"]
     start = statistics.median(r["start_seconds"] for r in result["runs"])
