@@ -4,12 +4,12 @@
     python3 benchmarks/time_to_accuracy.py
 
 The original's way and the fast recipe that others published, both in plain PyTorch, take turns
-with the rows of `mnist experiment frontier`, each time in a process of its own; those that take
-minutes take part in every third round. A time has in it: building the network, preparing the
-arrays from bytes in memory, training, and the test pass. Starting the process, with its imports
-and the reading of the files, is measured beside it. All of them run on the CPU. What the result
-file holds is not done again, so that it can be stopped and goes on. Nothing else should run on the
-machine.
+with the rows of `mnist experiment frontier` and a shorter one, each time in a process of its own;
+those that take minutes take part in every third round. A time has in it: building the network,
+preparing the arrays from bytes in memory, training, and the test pass. Starting the process, with
+its imports and the reading of the files, is measured beside it. All of them run on the CPU. What
+the result file holds is not done again, so that it can be stopped and goes on. Nothing else should
+run on the machine.
 """
 
 import json

@@ -153,7 +153,6 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": wider_whitened_cnn,
     "residual-cnn": lambda: Network(*residual.layers(48, 96, 192)),
-    "narrow-residual-cnn": lambda: Network(*residual.layers(24, 48, 96)),
     "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 

@@ -176,7 +176,7 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-# For 99.0, 99.2, 99.5 (two attempts) and 99.7% (two) in the least time, see docs/frontier.md.
+# For 99.0 (two attempts), 99.2, 99.5 (two) and 99.7% (two) in the least time: docs/frontier.md.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",
@@ -240,7 +240,7 @@ FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, THREE_EPOCHS, EIGHT_EPOCHS
 # Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
 NEW_IDEAS: list[Recipe] = []
 
-OTHERS = [TWO_FIFTHS_EPOCH, TEN_EPOCHS]  # not measured beside the frontier, on its machine
+OTHERS = [TWO_FIFTHS_EPOCH, TEN_EPOCHS]  # not measured on the machine of the frontier
 RECIPES = {r.name: r for r in [*LADDER, *FAILED_IDEAS, *FRONTIER, *OTHERS, *NEW_IDEAS]}
 
 

@@ -15,7 +15,6 @@ PARAMETERS = {
     "whitened-batch-norm-cnn": 74_938,
     "wider-whitened-cnn": 126_122,
     "residual-cnn": 1_098_010,
-    "narrow-residual-cnn": 279_442,
     "alexnet": 57_044_810,
 }
 

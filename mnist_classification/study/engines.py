@@ -41,6 +41,7 @@ from .experiments import Run
 from .results import Result, load_result, save_result
 
 RETRIES = 3  # of a run whose process or machine died
+TINY = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the mean log-loss infinite
 PATIENCE = 4.0  # seconds for a cluster's head to answer, with the start of a process that asks
 Outcome = float | Result | str
 Engine = Callable[[Sequence[Run], Mnist, Path, "Options"], Iterator[tuple[Run, Outcome]]]
@@ -90,9 +91,6 @@ def choose_options(
     if threads < 1 or (workers is not None and workers < 1):
         raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
     return Options(workers, threads, device, engine, address)
-
-
-TINY = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the mean log-loss infinite
 
 
 def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Result:

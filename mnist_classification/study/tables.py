@@ -321,8 +321,11 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
         groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
         students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
         runs = sum(len(results) for results in by_fold.values())
-        losses = [r.log_loss for results in by_fold.values() for r in results if r.log_loss]
-        loss = f"{np.mean(losses):.4f}" if len(losses) == runs else "–"
+        losses = [
+            np.mean([np.nan if r.log_loss is None else r.log_loss for r in results])
+            for results in by_fold.values()
+        ]
+        loss = "–" if np.isnan(losses).any() else f"{np.mean(losses):.4f}"
         lines.append(
             f"| {name} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
             f"| {students} | {employees} | {loss} |"

@@ -74,12 +74,12 @@ def test_a_row_is_answered_by_the_files_of_its_seeds(tmp_path):
     ):
         (tmp_path / f"{name}.json").touch()
 
-    def found(*row):
-        return [path.stem for path in Row(*row).paths(tmp_path)]
+    def found(*row, of="float32"):
+        return [path.stem for path in Row(*row).paths(tmp_path, of)]
 
     assert found("decay", range(3)) == ["decay-seed0", "decay-seed1", "decay+pretrained-seed0"]
     assert found("decay", [0], "bfloat16") == ["decay+precision=bfloat16-seed0"]
-    assert found("decay", [7, 0], "auto") == ["decay+precision=bfloat16-seed0"]
+    assert found("decay", [7, 0], "auto", of="bfloat16") == ["decay+precision=bfloat16-seed0"]
     assert found("decay", [7, 1], "auto") == ["decay-seed7", "decay-seed1"]
     assert found("decay", [0], "float32", 100, 2) == ["decay+holdout=100+fold=2-seed0"]
     assert found("decay", [0], "float32", 100, 1) == []
@@ -165,16 +165,19 @@ def test_a_precision_that_is_asked_for_is_obeyed():
     assert {run.precision for run in choose_runs("frontier")[0]} == {"auto"}
 
 
-def test_of_two_precisions_auto_takes_the_faster(mnist, tmp_path):
-    for precision, errors in [("float32", 10), ("bfloat16", 20)]:
-        result = result_with(
-            "half-epoch",
-            0,
-            errors,
-            mnist.test.labels,
-            precision=precision,
-            data=mnist.fingerprint,
-        )
-        save_result(tmp_path / file_name(result.row, 0), result)
-        rows = EXPERIMENTS["frontier"].load(tmp_path, mnist)
-        assert list(rows) == [result.row]  # float32 as long as there is nothing else
+def test_a_table_has_one_precision_that_of_more_runs(mnist, tmp_path):
+    def add(name, seed, precision):
+        labels, facts = mnist.test.labels, {"precision": precision, "data": mnist.fingerprint}
+        result = result_with(name, seed, 10, labels, **facts)
+        save_result(tmp_path / file_name(result.row, seed), result)
+
+    def rows():
+        return list(EXPERIMENTS["frontier"].load(tmp_path, mnist))
+
+    add("half-epoch", 0, "float32")
+    add("half-epoch", 1, "float32")
+    assert rows() == ["half-epoch"]
+    add("two-epochs", 0, "bfloat16")
+    assert rows() == ["half-epoch"]
+    add("three-epochs", 0, "bfloat16")  # as many: the faster
+    assert rows() == ["two-epochs+precision=bfloat16", "three-epochs+precision=bfloat16"]
