@@ -33,7 +33,10 @@ log = logging.getLogger(__name__)
 
 MACHINE = ("torch", "device", "processor", "threads")
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
-CODE = ("model", "training", "distributed", "data", "augment", "optimizers", "whitening", "alexnet")
+CODE = (
+    *("model", "training", "distributed", "data", "augment", "optimizers"),
+    *("whitening", "alexnet", "residual"),
+)
 
 
 def identify(

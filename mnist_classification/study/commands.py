@@ -33,6 +33,7 @@ def experiment(
     pretrained_weights: PretrainedWeights = None,
     workers: int | None = None,
     threads: int | None = None,
+    checkpoints: bool = False,
     engine: str = "local",
     address: str | None = None,
 ) -> None:
@@ -56,6 +57,8 @@ def experiment(
         Processes at a time; else one per core, or one on a GPU. For frontier: one.
     threads:
         Threads per process; else one. For frontier: one per core.
+    checkpoints:
+        Keep one of each epoch, so that long runs that were stopped go on where they were.
     engine:
         local, or ray for a Ray cluster: one of this machine that ends with the command, or
         address's.
@@ -76,7 +79,9 @@ def experiment(
         folds=folds,
         pretrained_weights=pretrained_weights,
     )
-    options = choose_options(timed, workers, threads, device, engine, address)
+    options = choose_options(
+        timed, workers, threads, device, engine, address, checkpoints=checkpoints
+    )
     directory = output or Path("runs") / name
     failures = run_experiment(runs, directory, load_mnist(data_dir), options)
     print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")

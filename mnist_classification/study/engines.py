@@ -8,10 +8,13 @@ at last with its result or with what went wrong. Whoever does a run writes its r
 nothing that is done is lost with the process that asked for it. Experiments know nothing else.
 """
 
+import hashlib
 import importlib.util
+import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +23,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -34,7 +38,7 @@ from ..data import Mnist, load_mnist, set_aside
 from ..device import count_cores, environment, keep_freed_memory, pick_device, use_threads
 from ..errors import ExperimentError, MnistError, unknown
 from ..files import TEMPORARY
-from ..run import code_version
+from ..run import RunDirectory, code_version, identify
 from ..trained import file_checksum
 from ..training import fit
 from .experiments import Run
@@ -57,6 +61,7 @@ class Options:
         engine: by its name in ENGINES.
         address: of a Ray cluster; None for one that lives as long as the experiment.
         commit: of the code that runs, for the results.
+        checkpoints: after each epoch, so that a run that was stopped goes on from there.
     """
 
     workers: int | None = None
@@ -65,6 +70,7 @@ class Options:
     engine: str = "local"
     address: str | None = None
     commit: str | None = None
+    checkpoints: bool = False
 
 
 def choose_options(
@@ -74,6 +80,7 @@ def choose_options(
     device: str,
     engine: str = "local",
     address: str | None = None,
+    checkpoints: bool = False,
 ) -> Options:
     """Return how runs are done: by default one thread each, or all of them where time is the point.
 
@@ -90,12 +97,24 @@ def choose_options(
         threads = count_cores() if timed else 1
     if threads < 1 or (workers is not None and workers < 1):
         raise ExperimentError(f"got {workers} workers of {threads} threads; expected 1 or more")
-    return Options(workers, threads, device, engine, address)
+    return Options(workers, threads, device, engine, address, checkpoints=checkpoints)
 
 
-def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Result:
-    """Train and test once, in this process."""
-    started = time.perf_counter()
+def measure(
+    run: Run,
+    data: Mnist,
+    options: Options,
+    progress: Any = None,
+    directory: RunDirectory | None = None,
+) -> Result:
+    """Train and test once, in this process.
+
+    Args:
+        directory: for checkpoints; where it holds one, the run goes on, and the seconds until then
+            are counted.
+    """
+    before = directory.state[1][-1]["seconds"] if directory and directory.state else 0.0
+    started = time.perf_counter() - before
     trained = fit(
         run.recipe,
         data,
@@ -103,6 +122,7 @@ def measure(run: Run, data: Mnist, options: Options, progress: Any = None) -> Re
         device=options.device,
         precision=run.precision,
         weights=load_pretrained(run.pretrained_weights, run.recipe.network),
+        run=directory,
         progress=progress,
     )
     judged = data.holdout or data.test  # who chooses, must not know how the test set comes out
@@ -150,12 +170,30 @@ def _complete(
         # The first optimizer imports half of PyTorch, which belongs to the start of a process.
         torch.optim.SGD([torch.zeros(1)])
         part = set_aside(data, run.holdout, run.fold)
-        result = measure(run, part, options, _Telling(tell))
+        unfinished = _open(run, part, options, folder) if folder and options.checkpoints else None
+        with unfinished or nullcontext():
+            result = measure(run, part, options, _Telling(tell), unfinished)
         if folder:
             save_result(folder / run.file_name, result)
+        if unfinished:
+            shutil.rmtree(unfinished.path)
     except MnistError as error:
         return str(error)
     return result
+
+
+def _open(run: Run, data: Mnist, options: Options, folder: Path) -> RunDirectory:
+    """Return where a run leaves its checkpoints, and from which it goes on.
+
+    It is named after all that bits depend on, so that what another machine has begun is not in the
+    way, and goes on there.
+    """
+    where = environment(pick_device(options.device))
+    weights = file_checksum(run.pretrained_weights)
+    identity = identify(run.recipe, run.seed, data, run.precision, weights, where)
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    path = folder / "unfinished" / f"{Path(run.file_name).stem}-{digest}"
+    return RunDirectory(path, identity, resume=any(path.glob("checkpoint-*")))
 
 
 class _Telling:

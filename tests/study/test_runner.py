@@ -209,6 +209,30 @@ def test_a_run_counts_the_images_it_learned_from(small):
     assert measure(limited, small, Options(device="cpu")).images_seen == 2 * 64
 
 
+def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
+    run, options = Run(find_recipe("decay+num-epochs=4"), 0), Options(checkpoints=True)
+
+    def stop(share):
+        if share > 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engines._complete(run, small, tmp_path, options, stop)
+    (checkpoints,) = (tmp_path / "unfinished").iterdir()
+    assert len(list(checkpoints.glob("checkpoint-*"))) == 2
+    assert not (tmp_path / run.file_name).exists()
+
+    told = []
+    result = engines._complete(run, small, tmp_path, options, told.append)
+    assert min(told) > 0.5  # two of four epochs are not done again
+    whole = measure(run, small, Options())
+    assert result.predictions == whole.predictions
+    assert [h["train_loss"] for h in result.history] == [h["train_loss"] for h in whole.history]
+    assert load_result(tmp_path / run.file_name, small) == result
+    assert result.train_seconds < result.total_seconds  # those before the stop are in both
+    assert not any((tmp_path / "unfinished").iterdir())
+
+
 def test_a_holdout_run_keeps_its_predictions_and_is_judged_on_its_own_block(small, tmp_path):
     data = set_aside(small, 100, 1)
     run = Run(find_recipe("vanilla+num-epochs=1"), 0, holdout=100, fold=1)
