@@ -73,14 +73,8 @@ def find_suspects(results: list[Result], data: Mnist) -> np.ndarray:
         of_block = [result for result in results if result.fold == fold]
         digits = np.stack([result.digits for result in of_block]).astype(int)
         same = (digits == digits[0]).all(axis=0) & (digits[0] != of_block[0].labels(data))
-        agreed[block_of(of_block[0])] = np.where(same, digits[0], -1)
+        agreed[of_block[0].block] = np.where(same, digits[0], -1)
     return agreed
-
-
-def block_of(run: Run | Result) -> slice:
-    """Return where the images that judge a run lie in the training set."""
-    first = (run.fold or 0) * run.holdout
-    return slice(first, first + run.holdout)
 
 
 def draw(data: Mnist, agreed: np.ndarray, count: int) -> Figure:
@@ -103,25 +97,34 @@ def draw(data: Mnist, agreed: np.ndarray, count: int) -> Figure:
     return figure
 
 
-def learn_without(run: Run, suspects: np.ndarray, folder: Path, commit: str | None) -> Result:
-    """Do one run of the experiment without the suspects among its training images.
+def learn_without(before: Result, suspects: np.ndarray, folder: Path, commit: str | None) -> Result:
+    """Do a run of the experiment again, without the suspects among its training images.
 
     Args:
+        before: what it gave with them.
         suspects: (N,) bool, of the whole training set.
         folder: of the results without these suspects, for this run to find there or to write.
     """
     data = load_mnist()
+    run = Run(before.recipe, before.seed, before.precision, before.holdout, before.fold)
     path = folder / run.file_name
     if path.exists():
         return load_result(path, data)
     use_threads(1)
     part = set_aside(data, run.holdout, run.fold)
-    kept = np.flatnonzero(~np.delete(suspects, block_of(run)))
+    kept = np.flatnonzero(~np.delete(suspects, before.block))
     options = Options(device=common.DEVICE, commit=commit)
     result = measure(run, replace(part, train=part.train[kept]), options)
     save_result(path, result)
     print(f"{run.file_name}: {result.accuracy:.2%}", file=sys.stderr, flush=True)
     return result
+
+
+def check_machine(results: list[Result], place: Path) -> None:
+    """Exit with one line where results are not of this machine, a thread each; none are mixed."""
+    here = common.environment()
+    if any(result.environment != here for result in results):
+        sys.exit(f"error: {place}: measured elsewhere, or with other versions; try another folder")
 
 
 def describe(result: Result, data: Mnist) -> dict[str, Any]:
@@ -180,21 +183,18 @@ def main() -> None:
     options = parser.parse_args()
     data = load_mnist()
     before = load_runs(options.results, data)
+    use_threads(1)
+    check_machine(before, options.results)
     agreed = find_suspects(before, data)
     suspects = agreed >= 0
     if options.sheet:
         draw(data, agreed, options.count).savefig(options.sheet, dpi=80)
     digest = hashlib.sha256(suspects.tobytes()).hexdigest()[:12]
     folder = options.output.with_suffix("") / f"without-{digest}"
-    runs = [Run(r.recipe, r.seed, r.precision, r.holdout, r.fold) for r in before]
-    tasks = [(run, suspects, folder, current_commit()) for run in runs]
+    tasks = [(run, suspects, folder, current_commit()) for run in before]
     with multiprocessing.get_context("spawn").Pool(count_cores()) as pool:
         after = pool.starmap(learn_without, tasks, 1)
-    if any(result.environment != before[0].environment for result in [*before, *after]):
-        sys.exit(
-            f"error: {options.results} and {folder} are not of one machine; "
-            f"try another --results and --output"
-        )
+    check_machine(after, folder)
     result = {
         "suspects": [
             {"index": int(i), "label": int(data.train.labels[i]), "read": int(agreed[i])}
@@ -202,7 +202,7 @@ def main() -> None:
         ],
         "with": [describe(run, data) for run in before],
         "without": [describe(run, data) for run in after],
-        "environment": before[0].environment,
+        "environment": common.environment(),
     }
     common.save(options.output, result)
     print(table(result))

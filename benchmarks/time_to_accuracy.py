@@ -34,7 +34,7 @@ from mnist_classification.recipes import FRONTIER, TWO_FIFTHS_EPOCH, Recipe
 from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import Run
 from mnist_classification.study.statistics import summarize
-from mnist_classification.study.tables import mean_cell
+from mnist_classification.study.tables import interval_cell, mean_cell
 from mnist_classification.trained import predict
 from mnist_classification.whitening import whiten
 
@@ -154,8 +154,7 @@ def table(result: dict[str, Any]) -> str:
     for way, measured in runs.items():
         seconds = [r["seconds"] for r in measured]
         accuracies = [r["accuracy"] for r in measured]
-        low, high = (f"{100 * bound:.3f}" for bound in summarize(accuracies).interval)
-        interval = f"{low} to {high}" if len(accuracies) > 1 else "–"
+        interval = interval_cell(summarize(accuracies).interval)
         median = statistics.median(seconds)
         floor = f"{floors[way]:.2f}, {floors[way] / median:.0%}" if way in floors else "–"
         lines.append(

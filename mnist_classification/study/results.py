@@ -90,8 +90,13 @@ class Result:
         """Return the labels that the predictions are held against, (N,) uint8."""
         if not self.holdout:
             return data.test.labels
+        return data.train.labels[self.block]
+
+    @property
+    def block(self) -> slice:
+        """Where the images of its hold-out lie in the training set."""
         first = (self.fold or 0) * self.holdout
-        return data.train.labels[first : first + self.holdout]
+        return slice(first, first + self.holdout)
 
 
 def row_name(

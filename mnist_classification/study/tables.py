@@ -170,7 +170,7 @@ def compare_rows(
     shares = [_share_right(results, data) for results in (before, after)]
     facts["image_interval"] = bootstrap_interval(shares[1] - shares[0])
     parts.append(
-        f"Difference, 95% bootstrap over images: {_range(facts['image_interval'])}; Welch's "
+        f"Difference, 95% bootstrap over images: {interval_cell(facts['image_interval'])}; Welch's "
         f"test over seeds: {_p(comparison.p_value)}."
     )
     return facts, "\n\n".join([*parts, _footnote(rows)])
@@ -227,7 +227,7 @@ def _ladder_table(rows: Rows) -> str:
             values = _accuracies(rows[recipe.name])
             lines.append(
                 f"| {recipe.name} | {_change(above, recipe)} | {_original(recipe.name)} "
-                f"| {mean_cell(values)} | {_range(summarize(values).interval)} "
+                f"| {mean_cell(values)} | {interval_cell(summarize(values).interval)} "
                 f"| {_inside(recipe.name, values, claims)} |"
             )
         above = recipe
@@ -347,7 +347,7 @@ def _group_accuracies(results: Sequence[Result], data: Mnist) -> tuple[float, fl
     share = _share_right(results, data)
     if not results[0].holdout:
         return float(share[: len(share) // 2].mean()), float(share[len(share) // 2 :].mean())
-    first = (results[0].fold or 0) * results[0].holdout % 2
+    first = results[0].block.start % 2
     return float(share[first::2].mean()), float(share[1 - first :: 2].mean())
 
 
@@ -366,7 +366,7 @@ def _detail_table(rows: Rows, data: Mnist) -> str:
             cells[:2] = [f"{accuracy:.3%}" for accuracy in _group_accuracies(results, data)]
         if results[0].data == MNIST_FINGERPRINT and not results[0].holdout:
             cells[2] = f"{np.delete(share, DISPUTED).mean():.3%}"
-        cells.append(_range(bootstrap_interval(share)))
+        cells.append(interval_cell(bootstrap_interval(share)))
         extremes = f"{summary.minimum:.2%}–{summary.maximum:.2%}"
         lines.append(f"| {_short(name)} | {extremes} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -447,7 +447,7 @@ def mean_cell(values: Sequence[float]) -> str:
 
 def _mean_cells(results: Sequence[Result]) -> str:
     values = _accuracies(results)
-    return f"{mean_cell(values)} | {_range(summarize(values).interval)}"
+    return f"{mean_cell(values)} | {interval_cell(summarize(values).interval)}"
 
 
 def _json_number(value: float) -> float | None:
@@ -455,7 +455,8 @@ def _json_number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _range(interval: tuple[float, float]) -> str:
+def interval_cell(interval: tuple[float, float]) -> str:
+    """Return "99.108 to 99.192", in percent; a dash where one run gives none."""
     low, high = interval
     return "–" if math.isnan(low) else f"{100 * low:.3f} to {100 * high:.3f}"
 
@@ -493,4 +494,4 @@ def _inside(row: str, values: Sequence[float], intervals: int) -> str:
     low, high = prediction_interval(values, n=5, intervals=intervals)
     claim = ORIGINAL[row] / 100
     answer = "yes" if low <= claim <= high else "**no**, below" if claim < low else "**no**, above"
-    return f"{answer} ({_range((low, high))})"
+    return f"{answer} ({interval_cell((low, high))})"

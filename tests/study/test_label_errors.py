@@ -7,8 +7,6 @@ import pytest
 from conftest import ROOT
 
 from mnist_classification.data import set_aside
-from mnist_classification.recipes import find_recipe
-from mnist_classification.study.experiments import Run
 
 from .conftest import result_with
 
@@ -58,17 +56,20 @@ def test_suspects_are_not_learned_from_but_still_judge(benchmark, data, tmp_path
     monkeypatch.setattr(benchmark, "measure", measure)
     suspects = np.zeros(len(data.train), bool)
     suspects[[5, 150, 300]] = True
-    run = Run(find_recipe("decay"), 1, holdout=100, fold=1)
-    found = benchmark.learn_without(run, suspects, tmp_path, None)
+    before = judged(data, 1, 1)
+    found = benchmark.learn_without(before, suspects, tmp_path, None)
     (part,) = learned
     whole = set_aside(data, 100, 1)
     np.testing.assert_array_equal(part.train.images, np.delete(whole.train.images, [5, 200], 0))
     np.testing.assert_array_equal(part.train.labels, np.delete(whole.train.labels, [5, 200]))
     np.testing.assert_array_equal(part.holdout.labels, whole.holdout.labels)
-    assert (
-        benchmark.learn_without(run, suspects, tmp_path, None) == found
-    )  # read, not learned again
-    assert len(learned) == 1
+    assert benchmark.learn_without(before, suspects, tmp_path, None) == found
+    assert len(learned) == 1  # what is there is read
+
+
+def test_runs_of_another_machine_are_refused_in_one_line(benchmark, data, tmp_path):
+    with pytest.raises(SystemExit, match="measured elsewhere"):
+        benchmark.check_machine([judged(data, 0, 0)], tmp_path)
 
 
 def test_the_table_by_hand(benchmark):
