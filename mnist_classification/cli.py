@@ -161,10 +161,10 @@ def train(
     from .distributed import join, predict_together, threads_each
     from .model import check_network
     from .progress import Silent, TerminalProgress
-    from .run import RunDirectory, identify
+    from .run import RunDirectory, check_seed, identify
     from .study.statistics import evaluate
     from .trained import file_checksum, model_card
-    from .training import check_seed, fit
+    from .training import fit
 
     check_seed(seed)
     check_network(chosen.network)

@@ -96,6 +96,9 @@ class Recipe:
     pixel_mean: Annotated[float, "subtracted from pixels in [0, 1]", FINITE] = 0.0
     pixel_std: Annotated[float, "divides the pixels after that", POSITIVE] = 1.0
     images_per_epoch: Annotated[int, "training images drawn for each epoch; 0 = all", COUNT] = 0
+    sampling: Annotated[
+        Literal["uniform", "importance"], "which: all alike, or hard ones more often"
+    ] = "uniform"
     whitening_images: Annotated[
         int,
         "first layer frozen at filters that whiten patches of so many images; 0 = learned",
@@ -106,6 +109,7 @@ class Recipe:
         "images whose best two logits are nearer are also read shifted by a pixel; 0 = off",
         NOT_NEGATIVE,
     ] = 0.0
+    unsure_moves: Annotated[int, "ways they are shifted: to 4 sides, then 4 corners", up_to(8)] = 4
     augment: Annotated[Augment, "random changes to the training images"] = Augment()
 
     def __post_init__(self) -> None:

@@ -35,8 +35,18 @@ MACHINE = ("torch", "device", "processor", "threads")
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
     *("model", "training", "distributed", "data", "augment", "optimizers"),
-    *("whitening", "alexnet", "residual"),
+    *("sampling", "whitening", "alexnet", "residual"),
 )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what PyTorch's generators can't be seeded with.
+
+    Raises:
+        RunError: it is negative, or 2^63 or more.
+    """
+    if not 0 <= seed < 2**63:
+        raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
 
 
 def identify(
@@ -212,6 +222,7 @@ class RunDirectory:
         network: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
         generator: torch.Generator,
+        importance: Tensor | None = None,
     ) -> list[dict[str, Any]]:
         """Put the resumed state into place and return its history; [] for a new run."""
         if self.state is None:
@@ -230,14 +241,17 @@ class RunDirectory:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         generator.set_state(tensors["generator"])
+        if importance is not None:
+            importance.copy_(tensors["importance"])
         return history
 
     def save(
         self,
+        history: list[dict[str, Any]],
         network: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
         generator: torch.Generator,
-        history: list[dict[str, Any]],
+        importance: Tensor | None = None,
     ) -> None:
         """Write the state after an epoch, keep the one before it, drop older ones.
 
@@ -250,6 +264,8 @@ class RunDirectory:
                 name = f"optimizer.{number}.{index}"
                 tensors |= {f"{name}.{key}": tensor for key, tensor in state.items()}
         tensors["generator"] = generator.get_state()
+        if importance is not None:
+            tensors["importance"] = importance
         in_first(lambda: self._write(tensors, history))
 
     def _write(self, tensors: dict[str, Tensor], history: list[dict[str, Any]]) -> None:

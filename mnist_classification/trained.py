@@ -24,6 +24,8 @@ from .model import Network, build, to_pixels
 from .recipes import Recipe, recipe_from_dict, settings
 
 AT_ONCE = 10_000  # images whose pixels are in memory while predicting: a test set
+# Where the second look moves an unsure image, in pixels down and right: sides, then corners.
+NEIGHBOURS = [*[(1, 0), (-1, 0), (0, 1), (0, -1)], *[(1, 1), (1, -1), (-1, 1), (-1, -1)]]
 VERSION = 1  # of the model format; a change that old files can't follow raises it
 
 
@@ -67,7 +69,11 @@ class Trained:
             few = images[first : first + AT_ONCE]
             pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                logits = predict(self.network, pixels, unsure_margin=self.recipe.unsure_margin)
+                logits = predict(
+                    *(self.network, pixels),
+                    unsure_margin=self.recipe.unsure_margin,
+                    unsure_moves=self.recipe.unsure_moves,
+                )
             probabilities.append(logits.softmax(dim=1).cpu().numpy())
         return np.concatenate(probabilities)
 
@@ -98,21 +104,26 @@ class Trained:
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, pixels: Tensor, batch_size: int = 500, unsure_margin: float = 0.0
+    network: nn.Module,
+    pixels: Tensor,
+    batch_size: int = 500,
+    unsure_margin: float = 0.0,
+    unsure_moves: int = 4,
 ) -> Tensor:
     """Return the network's output for all pixels, in evaluation mode, batch by batch.
 
     Args:
         unsure_margin: where the two largest outputs are nearer than this, the output is the mean
-            over the image and the same moved by a pixel to each of the four sides.
+            over the image and the same moved to the first `unsure_moves` of NEIGHBOURS.
     """
     network.eval()
     outputs = torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
     if unsure_margin:
         first, second = outputs.topk(2).values.unbind(1)
         unsure = first - second < unsure_margin
-        moves = [(0, 2), (1, 2), (-1, 2), (1, 3), (-1, 3)]  # the border is paper, so it may wrap
-        views = torch.cat([pixels[unsure].roll(step, axis) for step, axis in moves])
+        moves = [(0, 0), *NEIGHBOURS[:unsure_moves]]
+        # The border is paper, so it may wrap.
+        views = torch.cat([pixels[unsure].roll(move, (2, 3)) for move in moves])
         seen = predict(network, views, batch_size).view(len(moves), -1, outputs.shape[1])
         outputs[unsure] = seen.mean(dim=0)
     return outputs

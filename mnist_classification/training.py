@@ -24,7 +24,8 @@ from .model import Network, build, to_pixels
 from .optimizers import build_optimizers
 from .progress import Progress, Silent
 from .recipes import Recipe
-from .run import RunDirectory, code_version
+from .run import RunDirectory, check_seed, code_version
+from .sampling import Sampler
 from .trained import Trained
 from .whitening import whiten
 
@@ -61,7 +62,9 @@ def fit(
     progress = progress or Silent()
     with deterministic(target):
         state = start(recipe, data.train, seed, target, precision, weights)
-        history = run.restore(state.network, state.optimizers, state.generator) if run else []
+        sampler = Sampler(recipe.sampling, len(data.train), state.generator)
+        kept = state.network, state.optimizers, state.generator, sampler.importance
+        history = run.restore(*kept) if run else []
         trained = Trained(
             *(state.network, recipe, seed, precision, data.fingerprint, history),
             holdout=len(data.holdout or ()),
@@ -76,17 +79,17 @@ def fit(
         for epoch in range(len(history), recipe.num_epochs):
             # Dropout draws from PyTorch's global generator: give it a seed of this epoch's own.
             torch.manual_seed(int(torch.randint(2**62, (), generator=state.generator)) + rank())
-            order = torch.randperm(len(data.train), generator=state.generator)[:epoch_images]
-            order = order.to(target)
+            order = sampler.draw(epoch_images).to(target)
             logits = train_epoch(state, order, epoch, progress)
             record = {"epoch": epoch + 1} | score(state, order, logits, epoch)
+            sampler.update(order, logits, state.labels[order], recipe.label_smoothing)
             record["seconds"] = time.perf_counter() - started
             if data.holdout:
                 digits = predict_together(trained.predict, data.holdout.images).argmax(axis=1)
                 record["holdout_accuracy"] = float((digits == data.holdout.labels).mean())
             history.append(record)
             if run:
-                run.save(state.network, state.optimizers, state.generator, history)
+                run.save(history, *kept)
             progress.epoch(record)
 
     state.network.eval()
@@ -193,12 +196,6 @@ def score(state: State, order: Tensor, logits: Tensor, epoch: int) -> dict[str, 
         "train_accuracy": (logits.argmax(1) == state.labels[order]).float().mean().item(),
         "learning_rate": state.optimizers[-1].param_groups[0]["lr"],
     }
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what PyTorch's generators can't be seeded with."""
-    if not 0 <= seed < 2**63:
-        raise RunError(f"got seed {seed}; expected 0 to 2^63 - 1")
 
 
 def schedule(recipe: Recipe, step: int, total_steps: int) -> float:

@@ -23,6 +23,7 @@ STANDS_ON: dict[str, set[str]] = {
     "alexnet": {"errors"},
     "residual": set(),
     "whitening": set(),
+    "sampling": set(),
     "model": {"errors", "alexnet", "residual", "whitening"},
     "device": {"errors"},
     "distributed": {"device", "errors"},
@@ -33,7 +34,7 @@ STANDS_ON: dict[str, set[str]] = {
     "run": {"data", "distributed", "errors", "files", "recipes", "trained"},
     "training": {
         *("augment", "data", "device", "distributed", "errors", "model", "optimizers", "progress"),
-        *("recipes", "run", "trained", "whitening"),
+        *("recipes", "run", "sampling", "trained", "whitening"),
     },
 }
 COMMANDS = {"options", "progress"}  # which only the command line needs, and training for progress

@@ -43,7 +43,10 @@ class StopAfter:
             raise Stop
 
 
-RESUMABLE = ["vanilla", "decay", "sgd-batch-norm", "sgd-rotation", "half-epoch"]
+RESUMABLE = [
+    *["vanilla", "decay", "sgd-batch-norm", "sgd-rotation", "half-epoch"],
+    "decay+images-per-epoch=24+sampling=importance",
+]
 
 
 @pytest.fixture(scope="module")

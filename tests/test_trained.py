@@ -22,17 +22,20 @@ def test_predict_does_not_depend_on_the_batch_size():
     torch.testing.assert_close(predict(network, pixels, 3), predict(network, pixels, 11))
 
 
-def test_unsure_images_are_read_with_their_shifts(mnist):
+@pytest.mark.parametrize("moves", [0, 4, 8])
+def test_unsure_images_are_read_with_their_shifts(mnist, moves):
     network = build("lenet", torch.Generator().manual_seed(0))
     pixels = to_pixels(mnist.test.images[:50], 0.5, 0.5)
     plain = predict(network, pixels)
     first, second = plain.topk(2).values.unbind(1)
     margin = (first - second).median().item()
-    shifted = predict(network, pixels, unsure_margin=margin)
+    shifted = predict(network, pixels, unsure_margin=margin, unsure_moves=moves)
     sure = first - second >= margin
     assert 0 < sure.sum() < 50
     assert torch.equal(shifted[sure], plain[sure])
-    moved = [pixels[~sure], *(pixels[~sure].roll(s, a) for s in (1, -1) for a in (2, 3))]
+    steps = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    steps.sort(key=lambda step: abs(step[0]) + abs(step[1]))  # itself, sides, corners
+    moved = [pixels[~sure].roll(step, (2, 3)) for step in steps[: 1 + moves]]
     mean = torch.stack([predict(network, views) for views in moved]).mean(dim=0)
     torch.testing.assert_close(shifted[~sure], mean)
     assert torch.equal(predict(network, pixels, unsure_margin=1e-9), plain)  # none is unsure

@@ -133,7 +133,7 @@ def train(
         total, strips = 0.0, 0
         history.append(record)
         if run:
-            run.save(both, [optimizer], generator, history)
+            run.save(history, both, [optimizer], generator)
     return both.average, history
 
 

@@ -1,0 +1,66 @@
+"""Which images an epoch shows: any of them, or rather those that were hard when last shown.
+
+    sampler = Sampler("importance", num_images=60_000, generator=generator)
+    order = sampler.draw(15_000)                  # an epoch's images
+    sampler.update(order, logits, labels, label_smoothing=0.1)
+
+After some epochs most images teach nothing any more, and cost as much as the others. How much one
+teaches is the length of the gradient at the logits: of what is cheap, the best guide to the length
+of the whole gradient (Katharopoulos and Fleuret 2018, "Not all samples are created equal"). Here
+it is known from the last time that the image was shown, and nothing is computed for images that
+are not drawn (Loshchilov and Hutter 2015, "Online batch selection"). The loss is not reweighted:
+to learn more from what is hard is meant.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+UNSEEN = 1e6  # so much more than a gradient that all images are shown once before any is again
+LEAST = 1e-9  # where a network is so sure of all images that their gradients vanish
+EASY = (
+    0.5  # of the mean importance, added to each image's, so that easy ones are shown now and then
+)
+
+
+class Sampler:
+    """Draws the images of each epoch, none of them twice.
+
+    Args:
+        method: `uniform` or `importance`.
+        generator: the source of all draws, on the CPU.
+
+    Attributes:
+        importance: (N,) float32 on the CPU, the length of the gradient at the logits when each
+            image was last shown, 0 to √2; UNSEEN before. Only `importance` reads it.
+    """
+
+    def __init__(self, method: str, num_images: int, generator: torch.Generator):
+        self.method = method
+        self.generator = generator
+        self.importance = torch.full((num_images,), UNSEEN)
+
+    def draw(self, count: int) -> Tensor:
+        """Return the indices of an epoch's images, (count,) int64, in random order."""
+        if self.method == "uniform":
+            return torch.randperm(len(self.importance), generator=self.generator)[:count]
+        seen = self.importance[self.importance < UNSEEN]
+        easy = EASY * seen.mean() if len(seen) else 0.0
+        chances = (self.importance + easy).clamp(min=LEAST)
+        drawn = torch.multinomial(chances, count, generator=self.generator)  # the surest first
+        return drawn[torch.randperm(count, generator=self.generator)]
+
+    def update(self, order: Tensor, logits: Tensor, labels: Tensor, label_smoothing: float) -> None:
+        """Note how much each image of an epoch taught.
+
+        Args:
+            order: (n,) indices, as drawn.
+            logits: (n, 10), of each image as it was shown.
+            labels: (n,) int64.
+            label_smoothing: that of the loss.
+        """
+        if self.method == "uniform":
+            return
+        wanted = F.one_hot(labels, logits.shape[1]) * (1 - label_smoothing)
+        gradients = logits.softmax(1) - wanted - label_smoothing / logits.shape[1]
+        self.importance[order.cpu()] = gradients.norm(dim=1).cpu()

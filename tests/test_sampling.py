@@ -1,0 +1,67 @@
+import torch
+import torch.nn.functional as F
+
+from mnist_classification.sampling import Sampler
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_hot_logits(digits: torch.Tensor, size: float) -> torch.Tensor:
+    return size * F.one_hot(digits, 10).float()
+
+
+def test_uniform_draws_are_a_random_permutation():
+    sampler = Sampler("uniform", 50, generator())
+    expected = generator()
+    for count in (50, 20):
+        drawn = sampler.draw(count)
+        assert torch.equal(drawn, torch.randperm(50, generator=expected)[:count])
+        sampler.update(drawn, torch.randn(count, 10), drawn % 10, 0.1)  # changes nothing
+
+
+def test_each_image_is_shown_once_before_any_is_shown_again():
+    sampler = Sampler("importance", 100, generator())
+    shown = []
+    for count in (40, 40, 20):
+        drawn = sampler.draw(count)
+        assert not torch.equal(drawn, drawn.sort().values)
+        sampler.update(drawn, torch.randn(count, 10), drawn % 10, 0.1)
+        shown += drawn.tolist()
+    assert sorted(shown) == list(range(100))
+
+
+def test_hard_images_come_back_more_often_and_easy_ones_now_and_then():
+    sampler = Sampler("importance", 1000, generator())
+    labels = torch.arange(1000) % 10
+    read = torch.where(torch.arange(1000) < 100, (labels + 1) % 10, labels)  # 100 are misread
+    sampler.update(torch.arange(1000), one_hot_logits(read, 10.0), labels, 0.0)
+    draws = torch.zeros(1000)
+    for _ in range(50):
+        drawn = sampler.draw(250)
+        assert len(drawn.unique()) == 250
+        draws[drawn] += 1
+    assert draws[:100].mean() > 40  # of 50
+    assert 7 < draws[100:].mean() < 15
+    assert draws[100:].min() > 0
+
+
+def test_importance_is_the_length_of_the_gradient_at_the_logits():
+    torch.manual_seed(0)
+    logits = torch.randn(7, 10, requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 3, 4, 5, 9])
+    loss = F.cross_entropy(logits, labels, label_smoothing=0.1, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, logits)
+    sampler = Sampler("importance", 9, generator())
+    order = torch.tensor([8, 0, 1, 2, 3, 4, 5])
+    sampler.update(order, logits.detach(), labels, 0.1)
+    torch.testing.assert_close(sampler.importance[order], gradient.norm(dim=1))
+
+
+def test_a_network_that_is_sure_of_everything_can_go_on():
+    sampler = Sampler("importance", 20, generator())
+    labels = torch.arange(20) % 10
+    sampler.update(torch.arange(20), one_hot_logits(labels, 1000.0), labels, 0.0)
+    assert sampler.importance.max() == 0
+    assert len(sampler.draw(20).unique()) == 20
