@@ -35,7 +35,7 @@ MACHINE = ("torch", "device", "processor", "threads")
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
     *("model", "training", "distributed", "data", "augment", "optimizers"),
-    *("sampling", "whitening", "alexnet", "residual"),
+    *("sampling", "whitening", "alexnet"),
 )
 
 

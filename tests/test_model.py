@@ -14,7 +14,7 @@ PARAMETERS = {
     "whitened-cnn": 215_914,
     "whitened-batch-norm-cnn": 74_938,
     "wider-whitened-cnn": 126_122,
-    "residual-cnn": 1_098_010,
+    "late-pooled-cnn": 232_394,
     "alexnet": 57_044_810,
 }
 

@@ -13,7 +13,7 @@ from mnist_classification.recipes import RECIPES, find_recipe
 from mnist_classification.training import fit, schedule
 
 # AlexNet's 57 million parameters take minutes; its network is tested in test_model.py.
-LARGE = {"alexnet", "residual-cnn"}  # they learn in test_alexnet.py and test_residual.py
+LARGE = {"alexnet"}  # it learns in test_alexnet.py
 TRAINABLE = [name for name, recipe in RECIPES.items() if recipe.network not in LARGE]
 
 
