@@ -225,11 +225,11 @@ EIGHT_EPOCHS = replace(
     scale_share=0.1,
     shift_pixels=1,
 )
-SIX_EPOCHS = replace(
+FOUR_EPOCHS = replace(
     EIGHT_EPOCHS,
-    "six-epochs",
+    "four-epochs",
     network="late-pooled-cnn",
-    num_epochs=24,
+    num_epochs=16,
     images_per_epoch=15_000,
     sampling="importance",
     unsure_moves=8,
@@ -241,7 +241,7 @@ FRONTIER = [HALF_EPOCH, MOST_OF_AN_EPOCH, TWO_EPOCHS, THREE_EPOCHS, EIGHT_EPOCHS
 # Yours go here: replace(DECAY, "decay-rotation-10", rotation_degrees=10.0), say.
 NEW_IDEAS: list[Recipe] = []
 
-OTHERS = [TWO_FIFTHS_EPOCH, SIX_EPOCHS]  # not measured on the machine of the frontier
+OTHERS = [TWO_FIFTHS_EPOCH, FOUR_EPOCHS]  # not measured on the machine of the frontier
 RECIPES = {r.name: r for r in [*LADDER, *FAILED_IDEAS, *FRONTIER, *OTHERS, *NEW_IDEAS]}
 
 
