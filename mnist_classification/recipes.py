@@ -97,7 +97,7 @@ class Recipe:
     pixel_std: Annotated[float, "divides the pixels after that", POSITIVE] = 1.0
     images_per_epoch: Annotated[int, "training images drawn for each epoch; 0 = all", COUNT] = 0
     sampling: Annotated[
-        Literal["uniform", "importance"], "which: all alike, or hard ones more often"
+        Literal["uniform", "importance"], "of fewer than all: any, or hard ones more often"
     ] = "uniform"
     whitening_images: Annotated[
         int, "first layer frozen to whiten patches of so many images; 0 = learned", COUNT
@@ -105,7 +105,7 @@ class Recipe:
     unsure_margin: Annotated[
         float, "images whose best two logits are nearer are read shifted too; 0 = off", NOT_NEGATIVE
     ] = 0.0
-    unsure_moves: Annotated[int, "by a pixel so many ways: 4 sides, then 4 corners", up_to(8)] = 4
+    unsure_moves: Annotated[int, "one-pixel shifts of these: 4 sides, then 4 corners", up_to(8)] = 4
     augment: Annotated[Augment, "random changes to the training images"] = Augment()
 
     def __post_init__(self) -> None:
@@ -176,7 +176,7 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-# For 99.0 (two attempts), 99.2, 99.5 (two) and 99.7% (two) in the least time: docs/frontier.md.
+# For 99.0 (two attempts), 99.2, 99.5 (two) and 99.7% (three): docs/frontier.md, docs/records.md.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",
@@ -230,7 +230,7 @@ FOUR_EPOCHS = replace(
     "four-epochs",
     network="late-pooled-cnn",
     num_epochs=16,
-    images_per_epoch=15_000,
+    images_per_epoch=15_000,  # as many as four whole ones
     sampling="importance",
     unsure_moves=8,
     shear=0.1,

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNSEEN = 1e6  # so much more than a gradient that all images are shown once before any is again
+from .errors import RunError
+
+UNSEEN = 1e6  # so much more than a gradient that nearly all are shown once before any is again
 LEAST = 1e-9  # where a network is so sure of all images that their gradients vanish
-EASY = (
-    0.5  # of the mean importance, added to each image's, so that easy ones are shown now and then
-)
+EASY = 0.5  # of the mean is added to each importance, so that easy images are shown now and then
+MOST_IMAGES = 2**24  # that PyTorch draws by weight
 
 
 class Sampler:
@@ -32,22 +33,30 @@ class Sampler:
 
     Attributes:
         importance: (N,) float32 on the CPU, the length of the gradient at the logits when each
-            image was last shown, 0 to √2; UNSEEN before. Only `importance` reads it.
+            image was last shown, 0 to √2; UNSEEN before. None if the draws are uniform.
+
+    Raises:
+        RunError: there are more images than can be drawn by importance.
     """
 
     def __init__(self, method: str, num_images: int, generator: torch.Generator):
-        self.method = method
+        if method == "importance" and num_images > MOST_IMAGES:
+            raise RunError(
+                f"got {num_images:,} images; sampling by importance takes up to {MOST_IMAGES:,}; "
+                f"try --sampling uniform"
+            )
+        self.num_images = num_images
         self.generator = generator
-        self.importance = torch.full((num_images,), UNSEEN)
+        self.importance = torch.full((num_images,), UNSEEN) if method == "importance" else None
 
     def draw(self, count: int) -> Tensor:
         """Return the indices of an epoch's images, (count,) int64, in random order."""
-        if self.method == "uniform":
-            return torch.randperm(len(self.importance), generator=self.generator)[:count]
+        if self.importance is None:
+            return torch.randperm(self.num_images, generator=self.generator)[:count]
         seen = self.importance[self.importance < UNSEEN]
         easy = EASY * seen.mean() if len(seen) else 0.0
         chances = (self.importance + easy).clamp(min=LEAST)
-        drawn = torch.multinomial(chances, count, generator=self.generator)  # the surest first
+        drawn = torch.multinomial(chances, count, generator=self.generator)  # the likeliest first
         return drawn[torch.randperm(count, generator=self.generator)]
 
     def update(self, order: Tensor, logits: Tensor, labels: Tensor, label_smoothing: float) -> None:
@@ -59,7 +68,7 @@ class Sampler:
             labels: (n,) int64.
             label_smoothing: that of the loss.
         """
-        if self.method == "uniform":
+        if self.importance is None:
             return
         wanted = F.one_hot(labels, logits.shape[1]) * (1 - label_smoothing)
         gradients = logits.softmax(1) - wanted - label_smoothing / logits.shape[1]

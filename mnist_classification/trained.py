@@ -118,7 +118,7 @@ def predict(
     """
     network.eval()
     outputs = torch.cat([network(batch) for batch in pixels.split(batch_size)]).float()
-    if unsure_margin:
+    if unsure_margin and unsure_moves:
         first, second = outputs.topk(2).values.unbind(1)
         unsure = first - second < unsure_margin
         moves = [(0, 0), *NEIGHBOURS[:unsure_moves]]

@@ -22,7 +22,7 @@ STANDS_ON: dict[str, set[str]] = {
     "recipes": {"errors", "ranges"},
     "alexnet": {"errors"},
     "whitening": set(),
-    "sampling": set(),
+    "sampling": {"errors"},
     "model": {"errors", "alexnet", "whitening"},
     "device": {"errors"},
     "distributed": {"device", "errors"},

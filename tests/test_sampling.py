@@ -1,6 +1,8 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
+from mnist_classification.errors import RunError
 from mnist_classification.sampling import Sampler
 
 
@@ -18,7 +20,8 @@ def test_uniform_draws_are_a_random_permutation():
     for count in (50, 20):
         drawn = sampler.draw(count)
         assert torch.equal(drawn, torch.randperm(50, generator=expected)[:count])
-        sampler.update(drawn, torch.randn(count, 10), drawn % 10, 0.1)  # changes nothing
+        sampler.update(drawn, torch.randn(count, 10), drawn % 10, 0.1)
+        assert sampler.importance is None
 
 
 def test_each_image_is_shown_once_before_any_is_shown_again():
@@ -37,14 +40,16 @@ def test_hard_images_come_back_more_often_and_easy_ones_now_and_then():
     labels = torch.arange(1000) % 10
     read = torch.where(torch.arange(1000) < 100, (labels + 1) % 10, labels)  # 100 are misread
     sampler.update(torch.arange(1000), one_hot_logits(read, 10.0), labels, 0.0)
-    draws = torch.zeros(1000)
-    for _ in range(50):
+    draws, places = torch.zeros(1000), []
+    for _ in range(100):
         drawn = sampler.draw(250)
         assert len(drawn.unique()) == 250
         draws[drawn] += 1
-    assert draws[:100].mean() > 40  # of 50
-    assert 7 < draws[100:].mean() < 15
+        places += (drawn < 100).nonzero().flatten().tolist()
+    assert draws[:100].mean() > 80  # of 100
+    assert 14 < draws[100:].mean() < 30
     assert draws[100:].min() > 0
+    assert 120 < sum(places) / len(places) < 130  # in random order, not the likeliest first
 
 
 def test_importance_is_the_length_of_the_gradient_at_the_logits():
@@ -65,3 +70,9 @@ def test_a_network_that_is_sure_of_everything_can_go_on():
     sampler.update(torch.arange(20), one_hot_logits(labels, 1000.0), labels, 0.0)
     assert sampler.importance.max() == 0
     assert len(sampler.draw(20).unique()) == 20
+
+
+def test_too_many_images_for_draws_by_importance_are_refused():
+    with pytest.raises(RunError, match=r"16,777,217 images; .* up to 16,777,216; try --sampling"):
+        Sampler("importance", 2**24 + 1, generator())
+    Sampler("uniform", 2**24 + 1, generator())
