@@ -27,6 +27,8 @@ MOST_IMAGES = 2**24  # that PyTorch draws by weight
 class Sampler:
     """Draws the images of each epoch, none of them twice.
 
+    Processes that share a run each draw the same, as long as their processors round alike.
+
     Args:
         method: `uniform` or `importance`.
         generator: the source of all draws, on the CPU.

@@ -187,7 +187,7 @@ EXPERIMENTS = {
     "accurate-folds": Experiment(
         _fold_rows(["eight-epochs"], range(2), range(6), "float32"), tables.fold_tables
     ),
-    # The recipe for 99.7% against the one before it.
+    # The third attempt at 99.7% against the recipe before it.
     "four-epochs-folds": Experiment(
         _fold_rows(["eight-epochs"], range(2), range(6), "float32")
         + _fold_rows(["four-epochs"], range(1), range(6), "float32"),
