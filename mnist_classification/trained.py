@@ -70,7 +70,8 @@ class Trained:
             pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = predict(
-                    *(self.network, pixels),
+                    self.network,
+                    pixels,
                     unsure_margin=self.recipe.unsure_margin,
                     unsure_moves=self.recipe.unsure_moves,
                 )
