@@ -15,10 +15,11 @@ import numpy as np
 from ..data import Mnist
 from .results import Result
 from .statistics import p_of_reaching, summarize
-from .tables import frontier_tables, mean_cell
+from .tables import frontier_tables, interval_cell, mean_cell
 
 GOALS = (0.99, 0.992, 0.995, 0.997, 0.9974, 0.9978)
 LEVEL = 0.01  # of the test by which a mean is a record
+COMMITTEES = (1, 3, 10)  # networks in each
 
 
 def record_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
@@ -74,6 +75,39 @@ def choosing_table(rows: dict[str, list[Result]], data: Mnist) -> str:
         ]
         lines.append(f"| {row[0].recipe.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def committee_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
+    """Return how well, and after how many seconds, committees of consecutive seeds read.
+
+    Each seed sits in one committee of each size, so that the committees are independent; what is
+    left over after the last whole one sits in none. A committee's digit is that of its majority,
+    its seconds are those of its networks, one after another.
+    """
+    goals = GOALS[-3:]
+    lines = [
+        "| row | networks | committees' mean ± sd (n) | 95% interval | seconds, median | "
+        + " | ".join(f"p of {goal:.2%}" for goal in goals)
+        + " |",
+        "|---" * (5 + len(goals)) + "|",
+    ]
+    for row in rows.values():
+        labels = row[0].labels(data)
+        for size in COMMITTEES:
+            firsts = range(0, len(row) - size + 1, size)
+            if len(firsts) < 2:  # one committee has no spread
+                continue
+            whole = [row[first : first + size] for first in firsts]
+            read = [majority([run.digits for run in runs]) for runs in whole]
+            accuracies = [float((digits == labels).mean()) for digits in read]
+            seconds = median(sum(run.total_seconds for run in runs) for runs in whole)
+            cells = [
+                *(row[0].recipe.name, str(size), mean_cell(accuracies)),
+                *(interval_cell(summarize(accuracies).interval), f"{seconds:.0f}"),
+                *(f"{p_of_reaching(accuracies, goal):.1g}" for goal in goals),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return ["\n".join(lines)]
 
 
 def majority(voters: Sequence[np.ndarray]) -> np.ndarray:
