@@ -215,14 +215,15 @@ def train(
 
 @app.command
 def evaluate(
-    model: Annotated[Path, Parameter(help="directory that `mnist train` wrote")] = SHIPPED_MODEL,
-    *,
+    *models: Annotated[Path, Parameter(help="directories that `mnist train` wrote")],
     data_dir: DataDir = None,
     device: Device = "auto",
     precision: Precision | None = None,
     json_: Json = False,
 ) -> None:
     """Test a model: accuracy with its 95% interval, and a table by digit.
+
+    Without a model it is the one that ships; several are a committee, which reads as most do.
 
     Example: mnist evaluate runs/decay-seed0
 
@@ -233,19 +234,24 @@ def evaluate(
     """
     from .data import load_mnist
     from .device import pick_device, pick_precision
+    from .study.records import majority
     from .study.statistics import evaluate
     from .trained import load_model
 
-    trained = load_model(model)
+    committee = [load_model(model) for model in models or [SHIPPED_MODEL]]
     target = pick_device(device)
-    trained.network.to(target)
     test = load_mnist(data_dir).test
     chosen = pick_precision(precision, target) if precision else None
-    predictions = trained.predict(test.images, chosen).argmax(axis=1)
+    voters = []
+    for trained in committee:
+        trained.network.to(target)
+        voters.append(trained.predict(test.images, chosen).argmax(axis=1))
+    predictions = majority(voters)
     evaluation = evaluate(predictions, test.labels)
+    model = ", ".join(map(str, models or [SHIPPED_MODEL]))
     if json_:
         result = {
-            "model": str(model),
+            "model": model,
             "accuracy": evaluation.accuracy,
             "interval": evaluation.interval,
             "errors": evaluation.errors,

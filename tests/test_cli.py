@@ -66,6 +66,18 @@ def test_evaluate_as_text_and_json(trained, small_dir, small):
     assert len(text.splitlines()) == 12
 
 
+def test_several_models_read_as_most_of_them_do(trained, small_dir, tmp_path):
+    directory, _ = trained
+    other = tmp_path / "other"
+    run_command("train", "--num-epochs", "0", "--data-dir", small_dir, "--output", other)
+    alone = run_json("evaluate", directory, "--data-dir", small_dir)
+    outvoted = run_json("evaluate", other, directory, directory, "--data-dir", small_dir)
+    assert outvoted["predictions"] == alone["predictions"]
+    assert outvoted["model"] == f"{other}, {directory}, {directory}"
+    twice = run_json("evaluate", other, other, directory, "--data-dir", small_dir)
+    assert twice["accuracy"] < alone["accuracy"]
+
+
 def test_info_as_text_and_json():
     facts = run_json("info")
     assert facts["train_images"] == 60000

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mnist_classification.study.records import choosing_table, count_votes, goal_table, majority
+from mnist_classification.study.records import (
+    choosing_table,
+    committee_tables,
+    count_votes,
+    goal_table,
+    majority,
+)
 
 from .conftest import cells, rows_with
 
@@ -47,6 +53,23 @@ def test_choosing_by_hand(mnist):
     assert (name, mean) == ("half-epoch", "99.750 ± 0.289 (4)")
     assert (everybody, best, three) == ("100.00%", "100.00%", "100.00%")
     assert (majority([row[2].digits, row[3].digits, row[0].digits]) == row[2].digits).all()
+
+
+def test_committees_of_three_by_hand(mnist):
+    (row,) = rows_with(mnist.test.labels, half_epoch=[0, 0, 50, 50, 50, 0, 50]).values()
+    row = [
+        type(run)(**vars(run) | {"total_seconds": seconds})
+        for run, seconds in zip(row, (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 90.0), strict=True)
+    ]
+    (table,) = committee_tables({"half-epoch": row}, mnist)
+    lines = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [line[1] for line in lines] == ["1", "3"]  # no two whole committees of ten
+    assert lines[0][2:5] == ["99.714 ± 0.267 (7)", "99.467 to 99.961", "4"]
+    # 0, 0 and 50 errors make none, 50, 50 and 0 make 50; 6 and 16 seconds; the seventh is left.
+    assert lines[1][2] == "99.750 ± 0.354 (2)"
+    assert lines[1][4] == "11"
+    t = (0.9975 - 0.997) / (0.0025)  # the standard error of 1 and 0.995 is half their distance
+    assert float(lines[1][5]) == pytest.approx(stats.t.sf(t, 1), abs=0.05)
 
 
 def test_votes_are_counted_and_the_first_breaks_ties():
