@@ -37,7 +37,10 @@ class _FromBytes(nn.Module):
 
 
 def mnist_model() -> nn.Module:
-    """Return the deeper CNN of the recipe `decay`: (N, 28, 28) uint8 → (N, 10) logits."""
+    """Return the network of the recipe `four-epochs`: (N, 28, 28) uint8 → (N, 10) logits.
+
+    The network alone: the second look at unsure images is `load_model(directory).predict`'s.
+    """
     trained = _load_model(_SHIPPED_MODEL)
     recipe = trained.recipe
     return _FromBytes(trained.network, recipe.pixel_mean, recipe.pixel_std).eval()

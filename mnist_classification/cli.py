@@ -223,7 +223,7 @@ def evaluate(
 ) -> None:
     """Test a model: accuracy with its 95% interval, and a table by digit.
 
-    Without a model it is the one that ships; several are a committee, which reads as most do.
+    Without a model it is the one that ships; three or more are a committee, which reads as most do.
 
     Example: mnist evaluate runs/decay-seed0
 
@@ -234,11 +234,13 @@ def evaluate(
     """
     from .data import load_mnist
     from .device import pick_device, pick_precision
-    from .study.records import majority
+    from .study.records import check_committee, majority
     from .study.statistics import evaluate
     from .trained import load_model
 
-    committee = [load_model(model) for model in models or [SHIPPED_MODEL]]
+    check_committee(models)
+    models = models or (SHIPPED_MODEL,)
+    committee = [load_model(model) for model in models]
     target = pick_device(device)
     test = load_mnist(data_dir).test
     chosen = pick_precision(precision, target) if precision else None
@@ -248,10 +250,9 @@ def evaluate(
         voters.append(trained.predict(test.images, chosen).argmax(axis=1))
     predictions = majority(voters)
     evaluation = evaluate(predictions, test.labels)
-    model = ", ".join(map(str, models or [SHIPPED_MODEL]))
     if json_:
         result = {
-            "model": model,
+            "models": [str(model) for model in models],
             "accuracy": evaluation.accuracy,
             "interval": evaluation.interval,
             "errors": evaluation.errors,
@@ -259,7 +260,7 @@ def evaluate(
         }
         print(json.dumps(result))
         return
-    print(f"{model}: {_percent(evaluation)}")
+    print(f"{', '.join(map(str, models))}: {_percent(evaluation)}")
     print("digit  images  errors  accuracy  most often read as")
     for digit, row in enumerate(evaluation.confusion):
         images, correct = row.sum(), row[digit]

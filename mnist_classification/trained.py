@@ -201,7 +201,7 @@ def model_card(trained: Trained, result: str, environment: dict[str, str | int])
     honesty = (
         f"These are the {trained.holdout:,} training images that were set aside."
         if trained.holdout
-        else "The test set was scored once, after training; nothing was chosen on it."
+        else "The test set was scored once, after training."
     )
     start = trained.pretrained_weights
     weights = f"Pretrained weights `{start[:16]}`." if start else ""

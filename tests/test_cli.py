@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -66,16 +67,34 @@ def test_evaluate_as_text_and_json(trained, small_dir, small):
     assert len(text.splitlines()) == 12
 
 
-def test_several_models_read_as_most_of_them_do(trained, small_dir, tmp_path):
-    directory, _ = trained
-    other = tmp_path / "other"
-    run_command("train", "--num-epochs", "0", "--data-dir", small_dir, "--output", other)
-    alone = run_json("evaluate", directory, "--data-dir", small_dir)
-    outvoted = run_json("evaluate", other, directory, directory, "--data-dir", small_dir)
-    assert outvoted["predictions"] == alone["predictions"]
-    assert outvoted["model"] == f"{other}, {directory}, {directory}"
-    twice = run_json("evaluate", other, other, directory, "--data-dir", small_dir)
-    assert twice["accuracy"] < alone["accuracy"]
+@pytest.fixture(scope="module")
+def committee(trained, small_dir, tmp_path_factory):
+    """A trained model, a copy of it, and two of an untrained one."""
+    folder = tmp_path_factory.mktemp("committee")
+    run_command("train", "--num-epochs", "0", "--data-dir", small_dir, "--output", folder / "raw")
+    shutil.copytree(trained[0], folder / "copy")
+    shutil.copytree(folder / "raw", folder / "raw-copy")
+    return trained[0], folder / "copy", folder / "raw", folder / "raw-copy"
+
+
+def test_three_models_read_as_most_of_them_do(committee, small_dir):
+    model, copy, raw, raw_copy = committee
+    alone, untrained, most_trained, most_raw = (
+        run_json("evaluate", *models, "--data-dir", small_dir)
+        for models in ([model], [raw], [raw, model, copy], [model, raw, raw_copy])
+    )
+    assert alone["predictions"] != untrained["predictions"]
+    assert most_trained["predictions"] == alone["predictions"]
+    assert most_raw["predictions"] == untrained["predictions"]
+    assert most_raw["models"] == [str(model), str(raw), str(raw_copy)]
+
+
+def test_two_models_have_no_majority_nor_has_one_twice(committee, small_dir):
+    model, copy, *_ = committee
+    two = run_command("evaluate", model, copy, "--data-dir", small_dir)
+    assert_one_line_error(two, "got 2 models", "mnist compare")
+    twice = run_command("evaluate", model, copy, model, "--data-dir", small_dir)
+    assert_one_line_error(twice, f"{model}: given twice")
 
 
 def test_info_as_text_and_json():

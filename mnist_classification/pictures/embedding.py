@@ -59,7 +59,7 @@ def raw_pixels(images: np.ndarray) -> np.ndarray:
 
 
 def hidden_features(trained: Trained, images: np.ndarray) -> np.ndarray:
-    """Return the last hidden layer's outputs, before their activation.
+    """Return what the network's head reads: the outputs of `features`.
 
     Args:
         images: (N, 28, 28) uint8.

@@ -17,6 +17,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 POWER = 0.8  # with which a difference is to be found for it to count as detectable
+ROUNDING = 1e-9  # a spread below it is none: one image in 10,000 is 1e-4
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to whether they are equal
@@ -75,7 +76,12 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 def p_of_reaching(values: Sequence[float], goal: float) -> float:
-    """Return the one-sided p value of the mean reaching the goal by chance: t test over seeds."""
+    """Return the one-sided p value of the mean reaching the goal by chance: t test over seeds.
+
+    NaN where there is no spread to test with: one value, or equal ones.
+    """
+    if not _std(values) > ROUNDING:
+        return math.nan
     return float(stats.ttest_1samp(values, goal, alternative="greater").pvalue)
 
 
@@ -159,9 +165,7 @@ def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
     difference = float(np.mean(after) - np.mean(before))
     parts = [_std(values) ** 2 / len(values) for values in (before, after)]
     error = math.sqrt(sum(parts))
-    # One seed, or no spread but that of rounding: nothing to compare by. One image in 10,000 is
-    # 1e-4, so that a real spread is far above this.
-    if not error > 1e-9:
+    if not error > ROUNDING:  # one seed, or no spread: nothing to compare by
         return difference, math.nan, math.nan, math.nan
     degrees = error**4 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (before, after), strict=True)

@@ -6,11 +6,13 @@ from scipy import stats
 
 from mnist_classification.study.records import (
     choosing_table,
-    committee_tables,
+    committee_table,
     count_votes,
     goal_table,
+    judge,
     majority,
 )
+from mnist_classification.study.statistics import p_of_reaching
 
 from .conftest import cells, rows_with
 
@@ -56,20 +58,48 @@ def test_choosing_by_hand(mnist):
 
 
 def test_committees_of_three_by_hand(mnist):
-    (row,) = rows_with(mnist.test.labels, half_epoch=[0, 0, 50, 50, 50, 0, 50]).values()
+    errors = [0, 0, 50, 50, 50, 0, 50, 0, 20, 20, 0, 20]
+    (row,) = rows_with(mnist.test.labels, four_epochs=errors).values()
+    seconds = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 90.0, 1.0, 1.0, 2.0, 2.0, 4.0)
     row = [
-        type(run)(**vars(run) | {"total_seconds": seconds})
-        for run, seconds in zip(row, (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 90.0), strict=True)
+        type(run)(**vars(run) | {"total_seconds": s}) for run, s in zip(row, seconds, strict=True)
     ]
-    (table,) = committee_tables({"half-epoch": row}, mnist)
-    lines = [line.split(" | ") for line in table.splitlines()[2:]]
-    assert [line[1] for line in lines] == ["1", "3"]  # no two whole committees of ten
-    assert lines[0][2:5] == ["99.714 ± 0.267 (7)", "99.467 to 99.961", "4"]
-    # 0, 0 and 50 errors make none, 50, 50 and 0 make 50; 6 and 16 seconds; the seventh is left.
-    assert lines[1][2] == "99.750 ± 0.354 (2)"
-    assert lines[1][4] == "11"
-    t = (0.9975 - 0.997) / (0.0025)  # the standard error of 1 and 0.995 is half their distance
-    assert float(lines[1][5]) == pytest.approx(stats.t.sf(t, 1), abs=0.05)
+    # 0, 50, 20 and 20 errors in 6, 16, 92 and 8 seconds; of six there are two committees, whose
+    # seeds 0, 1 and 5 outvote none: three read one and three the other, and the first one decides.
+    table = committee_table(row, mnist)
+    three = cells(table, "3")
+    assert three[1] == "99.775 ± 0.206 (4)"
+    assert three[3:5] == ["12", "99.70%"]
+    t = 0.00075 / (0.002061553 / 2)  # of the mean above its goal, by hand
+    assert float(three[5]) == pytest.approx(stats.t.sf(t, 3), abs=0.05)
+    assert three[6] == "too few, n < 10"
+    six = cells(table, "6")
+    assert six[1:4] == ["99.900 ± 0.141 (2)", "98.629 to 101.171", "61"]
+    # Without seed 4 there is no committee of 3 to 5, and the others are as they were.
+    gap = cells(committee_table([run for run in row if run.seed != 4], mnist), "3")
+    assert gap[1] == "99.867 ± 0.115 (3)"
+    assert cells(committee_table(row[2:], mnist), "3")[1] == "99.700 ± 0.173 (3)"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "seconds", "verdict"),
+    [
+        ([0.9969, 0.9968, 0.9969, 0.9972, 0.9970], 900, "missed"),
+        ([0.9971, 0.9969, 0.9971, 0.9972], 900, "too few, n < 5"),
+        ([0.9971, 0.9969, 0.9971, 0.9972, 0.9968], 900, "a row"),
+        ([0.9971, 0.9969, 0.9971, 0.9972, 0.9968], 500, "too few, n < 10"),
+        ([0.9972, 0.9973, 0.9973, 0.9972, 0.9974], 900, "a record"),
+        ([0.9972, 0.9973, 0.9973, 0.9972, 0.9974] * 2, 500, "a record"),
+        ([0.9971] * 5, 900, "a row"),  # no spread to test with
+    ],
+)
+def test_what_a_mean_is(accuracies, seconds, verdict):
+    assert judge(accuracies, 0.997, seconds) == verdict
+
+
+def test_p_needs_a_spread():
+    assert np.isnan(p_of_reaching([0.998], 0.997))
+    assert np.isnan(p_of_reaching([0.9971, 0.9971, 0.9971], 0.997))
 
 
 def test_votes_are_counted_and_the_first_breaks_ties():
@@ -78,3 +108,6 @@ def test_votes_are_counted_and_the_first_breaks_ties():
     assert votes[0, [3, 5]] == pytest.approx([1, 2], abs=1e-4)
     assert majority([np.array([7]), np.array([2])]).tolist() == [7]
     assert majority([np.array([2]), np.array([7])]).tolist() == [2]
+    assert majority([np.array([digit]) for digit in (8, 3, 3, 8)]).tolist() == [8]
+    assert majority([np.array([digit]) for digit in (8, 3, 3, 1, 8)]).tolist() == [8]
+    assert majority([np.array([1 + number % 2]) for number in range(30)]).tolist() == [1]
