@@ -9,31 +9,14 @@ reader = torch.hub.load("path/to/checkout", "reader", source="local")
 reader.read("photo.jpg").text                      # "2047"
 """
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from mnist_classification.export import FromBytes as _FromBytes
 from mnist_classification.options import SHIPPED_MODEL as _SHIPPED_MODEL
 from mnist_classification.reader.reader import Reader as _Reader
 from mnist_classification.trained import load_model as _load_model
 
 dependencies = ["numpy", "onnxruntime", "PIL", "safetensors", "scipy", "torch"]
-
-
-class _FromBytes(nn.Module):
-    """A network with the preparation of its pixels before it."""
-
-    def __init__(self, network: nn.Module, mean: float, std: float):
-        super().__init__()
-        self.network, self.mean, self.std = network, mean, std
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (N, 10) logits for (N, 28, 28) uint8, white ink on black as MNIST has it."""
-        if images.dtype != torch.uint8 or images.shape[1:] != (28, 28):
-            raise ValueError(
-                f"got {images.dtype} of shape {tuple(images.shape)}; expected torch.uint8 of "
-                f"(N, 28, 28); try MNIST's own bytes, or the entry point `reader` for pictures"
-            )
-        return self.network((images[:, None].float() / 255 - self.mean) / self.std)
 
 
 def mnist_model() -> nn.Module:

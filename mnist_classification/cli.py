@@ -295,7 +295,9 @@ def export(
     trained = load_model(model)
     test = load_mnist(data_dir).test
     export_onnx(trained, onnx, test.images)
-    print(f"{onnx}: {onnx.stat().st_size:,} bytes; same labels on {len(test):,} test images")
+    look = "; without the second look at unsure images" if trained.recipe.unsure_margin else ""
+    size = f"{onnx.stat().st_size:,} bytes"
+    print(f"{onnx}: {size}; same labels on {len(test):,} test images{look}")
 
 
 @app.command

@@ -22,8 +22,8 @@ from .whitening import MaxPool
 class Network(nn.Module):
     """Images to ten logits, by way of the last hidden layer.
 
-    `features` ends with the last hidden linear layer, before its activation: what a network
-    "sees" in an image, and what the t-SNE pictures show. `head` turns it into logits.
+    `features` is all before the last step: what a network "sees" in an image, and what the t-SNE
+    pictures show. `head` turns it into logits.
     """
 
     def __init__(self, features: nn.Sequential, head: nn.Sequential):

@@ -1,4 +1,4 @@
-"""Every recipe by name, each "the one above with one change". Read after model.py.
+"""Every recipe by name, as changes to one above: in the ladder, one each. Read after model.py.
 
     recipe = find_recipe("sgd")
     recipe = find_recipe("sgd+batch-size=8")  # the same with one change of your own

@@ -33,10 +33,12 @@ def test_mnist_model_takes_bytes_and_gives_its_logits(mnist):
     logits = load("mnist_model")(torch.from_numpy(images))
     shipped = load_model(SHIPPED_MODEL)
     pixels = to_pixels(images, shipped.recipe.pixel_mean, shipped.recipe.pixel_std)
-    torch.testing.assert_close(logits.detach(), predict(shipped.network, pixels))
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(logits.detach(), predict(shipped.network, pixels), **close)
     sure = (logits.topk(2).values.diff(dim=1) < -shipped.recipe.unsure_margin).flatten()
     expected = torch.from_numpy(shipped.predict(images, "float32"))
-    torch.testing.assert_close(logits.softmax(dim=1).detach()[sure], expected[sure])
+    assert 400 < sure.sum() < 500  # of the others `predict` takes a second look
+    torch.testing.assert_close(logits.softmax(dim=1).detach()[sure], expected[sure], **close)
     assert (logits.argmax(dim=1).numpy() == mnist.test.labels[:500]).mean() > 0.98
 
 

@@ -108,20 +108,23 @@ class Experiment:
         """Read its results from a pool of runs.
 
         Rows that ask for `auto` are all of the precision of which there are more files, bfloat16
-        if it is the same: each is the best of another kind of machine, whose seconds don't mix.
+        if it is the same: each is the best of another kind of machine, whose seconds don't mix. So
+        are all rows where nothing has the precision that they ask for: `--precision` changed it.
 
         Raises:
             ResultError: there are none, or one of them is not right.
         """
-        pools = [
-            [path for row in self.rows for path in row.paths(directory, precision)]
-            for precision in ("bfloat16", "float32")
-        ]
-        chosen: list[Path] = max(pools, key=len)
-        rows = load_results(chosen, data)
-        if not rows:
+        chosen: list[Path] = []
+        for rows in (self.rows, [replace(row, precision="auto") for row in self.rows]):
+            pools = [
+                [path for row in rows for path in row.paths(directory, precision)]
+                for precision in ("bfloat16", "float32")
+            ]
+            chosen = chosen or max(pools, key=len)
+        results = load_results(chosen, data)
+        if not results:
             raise ResultError(f"{directory}: no results of this experiment here")
-        return rows
+        return results
 
 
 def _rows(

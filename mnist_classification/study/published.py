@@ -1,4 +1,4 @@
-"""What others publish: the only figures in the project that are typed by hand."""
+"""What others publish: the only figures in this package that are typed by hand."""
 
 # What the README that this project follows gives, in percent: means of five runs.
 ORIGINAL = {

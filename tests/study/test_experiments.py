@@ -165,12 +165,26 @@ def test_a_precision_that_is_asked_for_is_obeyed():
     assert {run.precision for run in choose_runs("frontier")[0]} == {"auto"}
 
 
-def test_a_table_has_one_precision_that_of_more_runs(mnist, tmp_path):
+@pytest.fixture
+def add(mnist, tmp_path):
+    """Put a result into the pool `tmp_path`."""
+
     def add(name, seed, precision):
         labels, facts = mnist.test.labels, {"precision": precision, "data": mnist.fingerprint}
         result = result_with(name, seed, 10, labels, **facts)
         save_result(tmp_path / file_name(result.row, seed), result)
 
+    return add
+
+
+def test_results_in_another_precision_than_declared_can_be_reported(add, mnist, tmp_path):
+    add("decay", 0, "bfloat16")
+    assert list(EXPERIMENTS["ladder"].load(tmp_path, mnist)) == ["decay+precision=bfloat16"]
+    add("vanilla", 0, "float32")  # as declared
+    assert list(EXPERIMENTS["ladder"].load(tmp_path, mnist)) == ["vanilla"]
+
+
+def test_a_table_has_one_precision_that_of_more_runs(add, mnist, tmp_path):
     def rows():
         return list(EXPERIMENTS["frontier"].load(tmp_path, mnist))
 
