@@ -94,10 +94,14 @@ def committee_table(row: Sequence[Result], data: Mnist) -> str:
     size has one goal, so that no size is chosen for its result.
     """
     lines = [
-        "| networks | committees' mean ± sd (n) | 95% interval | seconds, median | goal | p | is |",
+        "| networks | mean ± sd (n) | 95% interval | seconds, median | goal | p | is |",
         "|---|---|---|---|---|---|---|",
     ]
-    labels = row[0].labels(data)
+    labels, alone = row[0].labels(data), _accuracies(row)
+    cells = [mean_cell(alone), interval_cell(summarize(alone).interval)]
+    lines.append(
+        f"| 1 | {' | '.join(cells)} | {median(r.total_seconds for r in row):.0f} | – | – | – |"
+    )
     for size, goal in COMMITTEES.items():
         groups: dict[int, list[Result]] = {}
         for run in row:
