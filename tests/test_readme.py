@@ -10,6 +10,8 @@ from conftest import ROOT, run_command
 
 from mnist_classification.cli import app
 from mnist_classification.study.experiments import EXPERIMENTS
+from mnist_classification.study.results import load_result
+from mnist_classification.study.statistics import evaluate
 
 sys.path.insert(0, str(ROOT / "docs"))
 from update import PAGES as GENERATED
@@ -163,10 +165,17 @@ def test_claims_above_the_tables_are_theirs(mnist):
     assert all(100 * means[r] >= float(g) for r, g in zip(fast, goals.groups(), strict=True))
 
 
-def test_first_run_is_the_model_that_ships():
-    result = run_command("evaluate")
-    accuracy = result.stdout.splitlines()[0].split(": ", 1)[1]
-    assert f"\ntest accuracy {accuracy}; model saved in runs/decay-seed0\n" in README
+def test_first_run_and_the_model_that_ships_are_as_the_pages_say(mnist):
+    result = load_result(ROOT / "results" / "runs" / "decay+precision=bfloat16-seed0.json", mnist)
+    run = evaluate(result.digits, mnist.test.labels)
+    low, high = run.interval
+    text = (
+        f"{run.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, {run.errors} errors in 10,000"
+    )
+    assert f"\ntest accuracy {text} images); model saved in runs/decay-seed0\n" in README
+    shipped = run_command("evaluate").stdout.splitlines()[0]
+    accuracy = re.search(r": ([\d.]+%) \(", shipped)[1]
+    assert f"# the model that ships, `four-epochs`: {accuracy}\n" in README
 
 
 def test_page_is_read_as_the_pages_say():
