@@ -82,7 +82,7 @@ def choosing_table(rows: dict[str, list[Result]], data: Mnist) -> str:
 
 
 def committee_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
-    """How well, and after how many seconds, committees of consecutive seeds read."""
+    """How well committees of consecutive seeds read, and after how many seconds."""
     return [committee_table(row, data) for row in rows.values()]
 
 
