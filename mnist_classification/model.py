@@ -68,7 +68,7 @@ def lenet() -> Network:
 def deeper_cnn(batch_norm: bool = False) -> Network:
     """Three 3×3 convolutions and a hidden layer of 100: 159,254 parameters.
 
-    With batch normalization after each convolution, as one of the failed ideas has it: 159,574.
+    With batch normalization after each, one of the failed ideas: 159,574.
     """
 
     def norm(channels: int) -> list[nn.Module]:
@@ -88,18 +88,11 @@ def deeper_cnn(batch_norm: bool = False) -> Network:
 
 def even_deeper_cnn() -> Network:
     """The deeper CNN with two more convolutions of 128 channels: 483,094 parameters."""
-    return Network(
-        features=nn.Sequential(
-            *block(1, 32, nn.MaxPool2d(2)),  # 28 → 26 → 13
-            *block(32, 64),  # 13 → 11
-            *block(64, 64, nn.MaxPool2d(2)),  # 11 → 9 → 4
-            *block(64, 128, padding=1),  # 4 → 4
-            *block(128, 128, padding=1),  # 4 → 4
-            nn.Flatten(),
-            nn.Linear(128 * 4 * 4, 100),
-        ),
-        head=nn.Sequential(nn.ReLU(), nn.Linear(100, 10)),
-    )
+    deeper = deeper_cnn()
+    *convolutions, flatten, _ = deeper.features
+    more = [*block(64, 128, padding=1), *block(128, 128, padding=1)]  # 4 → 4 → 4
+    hidden = nn.Linear(128 * 4 * 4, 100)
+    return Network(nn.Sequential(*convolutions, *more, flatten, hidden), deeper.head)
 
 
 def whitened_cnn() -> Network:

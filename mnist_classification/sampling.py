@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import RunError
 
-UNSEEN = 1e6  # so much more than a gradient that nearly all are shown once before any is again
+UNSEEN = 1e6  # more than any gradient: marks an image that was not shown yet
 LEAST = 1e-9  # where a network is so sure of all images that their gradients vanish
 EASY = 0.5  # of the mean is added to each importance, so that easy images are shown now and then
 MOST_IMAGES = 2**24  # that PyTorch draws by weight
@@ -30,7 +30,9 @@ class Sampler:
     Processes that share a run each draw the same, as long as their processors round alike.
 
     Args:
-        method: `uniform` or `importance`.
+        method: `uniform`; `importance`, which shows nearly all images once before any again; or
+            `early-importance`, which takes one not shown yet to be as important as the others are
+            on average, so that hard images come back from the second epoch on.
         generator: the source of all draws, on the CPU.
 
     Attributes:
@@ -42,22 +44,25 @@ class Sampler:
     """
 
     def __init__(self, method: str, num_images: int, generator: torch.Generator):
-        if method == "importance" and num_images > MOST_IMAGES:
+        weighted = method != "uniform"
+        if weighted and num_images > MOST_IMAGES:
             raise RunError(
                 f"got {num_images:,} images; sampling by importance takes up to {MOST_IMAGES:,}; "
                 f"try --sampling uniform"
             )
         self.num_images = num_images
         self.generator = generator
-        self.importance = torch.full((num_images,), UNSEEN) if method == "importance" else None
+        self.early = method == "early-importance"
+        self.importance = torch.full((num_images,), UNSEEN) if weighted else None
 
     def draw(self, count: int) -> Tensor:
         """Return the indices of an epoch's images, (count,) int64, in random order."""
         if self.importance is None:
             return torch.randperm(self.num_images, generator=self.generator)[:count]
-        seen = self.importance[self.importance < UNSEEN]
-        easy = EASY * seen.mean() if len(seen) else 0.0
-        chances = (self.importance + easy).clamp(min=LEAST)
+        seen = self.importance < UNSEEN
+        mean = self.importance[seen].mean() if seen.any() else torch.zeros(())
+        importance = torch.where(seen, self.importance, mean) if self.early else self.importance
+        chances = (importance + EASY * mean).clamp(min=LEAST)
         drawn = torch.multinomial(chances, count, generator=self.generator)  # the likeliest first
         return drawn[torch.randperm(count, generator=self.generator)]
 

@@ -35,6 +35,24 @@ def test_each_image_is_shown_once_before_any_is_shown_again():
     assert sorted(shown) == list(range(100))
 
 
+def test_early_importance_takes_images_not_shown_yet_as_of_average_importance():
+    sampler = Sampler("early-importance", 4000, generator())
+    first = sampler.draw(1000)
+    assert len(first.unique()) == 1000
+    labels = first % 10
+    hard = torch.arange(1000) < 100
+    read = torch.where(hard, (labels + 1) % 10, labels)
+    sampler.update(first, one_hot_logits(read, 10.0), labels, 0.0)
+    counts = torch.zeros(4000)
+    for _ in range(100):
+        counts[sampler.draw(400)] += 1
+    unseen = torch.ones(4000, dtype=torch.bool)
+    unseen[first] = False
+    # Importance √2, a tenth of that, and nothing, each with half of the mean added: 21 to 3 to 1.
+    assert counts[first[hard]].mean() > 4 * counts[unseen].mean()
+    assert 2 < counts[unseen].mean() / counts[first[~hard]].mean() < 4
+
+
 def test_hard_images_come_back_more_often_and_easy_ones_now_and_then():
     sampler = Sampler("importance", 1000, generator())
     labels = torch.arange(1000) % 10

@@ -212,6 +212,20 @@ EXPERIMENTS = {
     "frontier-shorter": Experiment(
         _rows(["half-epoch", "two-fifths-epoch"], TEN), tables.longer_tables, timed=True
     ),
+    # A third attempt at 99.5%, in less time, against the first: on folds, and on the test set.
+    "one-epoch-folds": Experiment(
+        _fold_rows(
+            [
+                *("two-epochs", "one-epoch"),
+                *("one-epoch+sampling=uniform", "one-epoch+sampling=importance"),
+            ],
+            *(range(2), range(6), "float32"),
+        ),
+        tables.fold_tables,
+    ),
+    "frontier-one-epoch": Experiment(
+        _rows(["two-epochs", "one-epoch"], TEN), records.faster_tables, timed=True
+    ),
     # What each part of the shortest recipe is worth: without one of them, and with another network.
     "leave-one-out": Experiment(
         _fold_rows(
