@@ -149,6 +149,12 @@ LEFT_OUT = (
     *("whitening-images=0", "filter-learning-rate=0", "label-smoothing=0", "unsure-margin=0"),
     *("warmup-share=0", "schedule=constant", "network=deeper-cnn+whitening-images=0"),
 )
+# A third of four-epochs, to leave out one of its parts at a time.
+THIRD = "four-epochs+num-epochs=8+images-per-epoch=10000"
+LEFT_OUT_OF_THIRD = (
+    *("sampling=uniform", "network=wider-whitened-cnn", "elastic-pixels=0", "shear=0"),
+    *("rotation-degrees=0", "label-smoothing=0", "unsure-margin=0"),
+)
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
 
 EXPERIMENTS = {
@@ -194,6 +200,14 @@ EXPERIMENTS = {
     "four-epochs-folds": Experiment(
         _fold_rows(["eight-epochs"], range(2), range(6), "float32")
         + _fold_rows(["four-epochs"], range(1), range(6), "float32"),
+        tables.fold_tables,
+    ),
+    # What its parts are worth, where a third of its images leaves errors enough to tell.
+    "four-epochs-leave-one-out": Experiment(
+        _fold_rows(
+            [THIRD, *(f"{THIRD}+{change}" for change in LEFT_OUT_OF_THIRD)],
+            *(range(1), (0, 3, 5), "float32"),
+        ),
         tables.fold_tables,
     ),
     # How much shorter than its first row may be, chosen on folds, and what the test set says.

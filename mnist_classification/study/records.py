@@ -38,18 +38,18 @@ def accurate_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
 
 
 def faster_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
-    """Accuracy, seconds and differences, and the fastest row for each goal."""
-    return [*longer_tables(rows, data), goal_table(rows)]
+    """Accuracy, seconds and differences, and the fastest row for 99.5%."""
+    return [*longer_tables(rows, data), goal_table(rows, [0.995])]
 
 
-def goal_table(rows: dict[str, list[Result]]) -> str:
+def goal_table(rows: dict[str, list[Result]], goals: Sequence[float] = GOALS) -> str:
     """Return for each goal the fastest row whose mean reaches it, and whether it is a record."""
     lines = [
         "| goal | fastest row whose mean reaches it | mean ± sd (n) | seconds, median | p | is |",
         "|---|---|---|---|---|---|",
     ]
     fastest = sorted(rows.values(), key=lambda row: median(run.total_seconds for run in row))
-    for goal in GOALS:
+    for goal in goals:
         reached = [row for row in fastest if reaches(_accuracies(row), goal)]
         if not reached:
             lines.append(f"| {goal:.2%} | none | | | | missed |")
