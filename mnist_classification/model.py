@@ -68,7 +68,7 @@ def lenet() -> Network:
 def deeper_cnn(batch_norm: bool = False) -> Network:
     """Three 3×3 convolutions and a hidden layer of 100: 159,254 parameters.
 
-    With batch normalization after each, one of the failed ideas: 159,574.
+    With batch normalization after each convolution, a failed idea: 159,574.
     """
 
     def norm(channels: int) -> list[nn.Module]:
@@ -89,7 +89,7 @@ def deeper_cnn(batch_norm: bool = False) -> Network:
 def even_deeper_cnn() -> Network:
     """The deeper CNN with two more convolutions of 128 channels: 483,094 parameters."""
     deeper = deeper_cnn()
-    *convolutions, flatten, _ = deeper.features
+    *convolutions, flatten, _ = deeper.features  # 28 → 4, and not its hidden layer
     more = [*block(64, 128, padding=1), *block(128, 128, padding=1)]  # 4 → 4 → 4
     hidden = nn.Linear(128 * 4 * 4, 100)
     return Network(nn.Sequential(*convolutions, *more, flatten, hidden), deeper.head)

@@ -96,7 +96,7 @@ class Recipe:
     pixel_std: Annotated[float, "divides the pixels after that", POSITIVE] = 1.0
     images_per_epoch: Annotated[int, "training images drawn for each epoch; 0 = all", COUNT] = 0
     sampling: Annotated[
-        Literal["uniform", "importance", "early-importance"], "any images, or rather hard ones"
+        Literal["uniform", "importance", "early-importance"], "any images, or more of the hard ones"
     ] = "uniform"
     whitening_images: Annotated[
         int, "first layer frozen to whiten patches of so many images; 0 = learned", COUNT
@@ -175,7 +175,7 @@ FAILED_IDEAS = [
     for idea, change in IDEAS.items()
 ]
 
-# For 99.0 (two attempts), 99.2, 99.5 and 99.7% (three each): docs/frontier.md, docs/records.md.
+# For 99.0 (two attempts), 99.2 (one), 99.5 and 99.7% (three each): frontier.md, records.md.
 HALF_EPOCH = Recipe(
     name="half-epoch",
     network="whitened-cnn",
@@ -215,7 +215,7 @@ ONE_EPOCH = replace(
     THREE_EPOCHS,
     "one-epoch",
     num_epochs=6,
-    images_per_epoch=10_000,  # as many as one whole one
+    images_per_epoch=10_000,  # in six epochs as many as in a whole one
     batch_size=128,
     learning_rate=0.014,
     sampling="early-importance",
@@ -238,7 +238,7 @@ FOUR_EPOCHS = replace(
     "four-epochs",
     network="late-pooled-cnn",
     num_epochs=16,
-    images_per_epoch=15_000,  # as many as four whole ones
+    images_per_epoch=15_000,  # in all as many as in four whole ones
     sampling="importance",
     unsure_moves=8,
     shear=0.1,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import RunError
 
-UNSEEN = 1e6  # more than any gradient: marks an image that was not shown yet
+UNSEEN = 1e6  # not shown yet; as a weight, so large that nearly all are shown once before any again
 LEAST = 1e-9  # where a network is so sure of all images that their gradients vanish
 EASY = 0.5  # of the mean is added to each importance, so that easy images are shown now and then
 MOST_IMAGES = 2**24  # that PyTorch draws by weight

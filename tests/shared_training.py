@@ -86,7 +86,7 @@ def weights_sha256(network: nn.Module) -> str:
 
 def resumed_and_not(data: Mnist, folder: Path) -> list[str]:
     """Return the checksums of the weights of an interrupted run and of an undisturbed one."""
-    changes = "+num-epochs=4+images-per-epoch=323+sampling=importance+batch-size=64"
+    changes = "+num-epochs=4+images-per-epoch=323+sampling=early-importance+batch-size=64"
     recipe = find_recipe("three-epochs" + changes)
     identity = identify(recipe, 0, data, "float32", None, environment(CPU))
     options: dict[str, Any] = {"device": "cpu", "precision": "float32"}

@@ -82,15 +82,18 @@ def test_importance_is_the_length_of_the_gradient_at_the_logits():
     torch.testing.assert_close(sampler.importance[order], gradient.norm(dim=1))
 
 
-def test_a_network_that_is_sure_of_everything_can_go_on():
-    sampler = Sampler("importance", 20, generator())
-    labels = torch.arange(20) % 10
-    sampler.update(torch.arange(20), one_hot_logits(labels, 1000.0), labels, 0.0)
-    assert sampler.importance.max() == 0
+@pytest.mark.parametrize("method", ["importance", "early-importance"])
+@pytest.mark.parametrize("seen", [20, 12])
+def test_a_network_that_is_sure_of_everything_can_go_on(method, seen):
+    sampler = Sampler(method, 20, generator())
+    labels = torch.arange(seen) % 10
+    sampler.update(torch.arange(seen), one_hot_logits(labels, 1000.0), labels, 0.0)
+    assert sampler.importance[:seen].max() == 0
     assert len(sampler.draw(20).unique()) == 20
 
 
-def test_too_many_images_for_draws_by_importance_are_refused():
+@pytest.mark.parametrize("method", ["importance", "early-importance"])
+def test_too_many_images_for_draws_by_importance_are_refused(method):
     with pytest.raises(RunError, match=r"16,777,217 images; .* up to 16,777,216; try --sampling"):
-        Sampler("importance", 2**24 + 1, generator())
+        Sampler(method, 2**24 + 1, generator())
     Sampler("uniform", 2**24 + 1, generator())

@@ -17,7 +17,7 @@ from ..data import Mnist
 from ..errors import ModelError
 from .results import Result
 from .statistics import p_of_reaching, summarize
-from .tables import frontier_tables, interval_cell, longer_tables, mean_cell
+from .tables import frontier_tables, interval_cell, mean_cell
 
 GOALS = (0.99, 0.992, 0.995, 0.997, 0.9974, 0.9978)
 LEVEL = 0.01  # of the test by which a mean is a record
@@ -37,19 +37,14 @@ def accurate_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
     return [*frontier_tables(rows, data), choosing_table(rows, data)]
 
 
-def faster_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
-    """Accuracy, seconds and differences, and the fastest row for 99.5%."""
-    return [*longer_tables(rows, data), goal_table(rows, [0.995])]
-
-
-def goal_table(rows: dict[str, list[Result]], goals: Sequence[float] = GOALS) -> str:
+def goal_table(rows: dict[str, list[Result]]) -> str:
     """Return for each goal the fastest row whose mean reaches it, and whether it is a record."""
     lines = [
         "| goal | fastest row whose mean reaches it | mean ± sd (n) | seconds, median | p | is |",
         "|---|---|---|---|---|---|",
     ]
     fastest = sorted(rows.values(), key=lambda row: median(run.total_seconds for run in row))
-    for goal in goals:
+    for goal in GOALS:
         reached = [row for row in fastest if reaches(_accuracies(row), goal)]
         if not reached:
             lines.append(f"| {goal:.2%} | none | | | | missed |")
