@@ -90,9 +90,8 @@ def even_deeper_cnn() -> Network:
     """The deeper CNN with two more convolutions of 128 channels: 483,094 parameters."""
     deeper = deeper_cnn()
     *convolutions, flatten, _ = deeper.features  # 28 → 4, and not its hidden layer
-    more = [*block(64, 128, padding=1), *block(128, 128, padding=1)]  # 4 → 4 → 4
-    hidden = nn.Linear(128 * 4 * 4, 100)
-    return Network(nn.Sequential(*convolutions, *more, flatten, hidden), deeper.head)
+    more = [*block(64, 128, padding=1), *block(128, 128, padding=1)]  # 4 → 4 → 4, so 128·4·4
+    return Network(nn.Sequential(*convolutions, *more, flatten, nn.Linear(2048, 100)), deeper.head)
 
 
 def whitened_cnn() -> Network:

@@ -96,7 +96,8 @@ class Recipe:
     pixel_std: Annotated[float, "divides the pixels after that", POSITIVE] = 1.0
     images_per_epoch: Annotated[int, "training images drawn for each epoch; 0 = all", COUNT] = 0
     sampling: Annotated[
-        Literal["uniform", "importance", "early-importance"], "any images, or more of the hard ones"
+        Literal["uniform", "importance", "early-importance"],
+        "of fewer than all: any; or hard ones more often, once most were shown or from epoch 2 on",
     ] = "uniform"
     whitening_images: Annotated[
         int, "first layer frozen to whiten patches of so many images; 0 = learned", COUNT

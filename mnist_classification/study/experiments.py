@@ -152,7 +152,9 @@ LEFT_OUT = (
 # four-epochs with a third of its images, and with one thing as in eight-epochs.
 THIRD = "four-epochs+num-epochs=8+images-per-epoch=10000"
 AS_BEFORE = (
-    *("sampling=uniform", "network=wider-whitened-cnn", "elastic-pixels=0+shear=0"),
+    "sampling=uniform",
+    "network=wider-whitened-cnn",
+    "elastic-pixels=0+shear=0",
     "unsure-moves=4",
 )
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
