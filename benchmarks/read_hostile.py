@@ -81,16 +81,25 @@ def png(width: int, height: int, *, bits: int = 1, colour: int = 0, data: bytes 
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def tiff(width: int, height: int, tile: int = 0) -> bytes:
-    """Return a black TIFF of one bit per pixel, in one strip or in one square tile."""
+def tiff(width: int, height: int, tile: int = 0, text: int = 0) -> bytes:
+    """Return a black TIFF of one bit per pixel, in one strip or in one square tile.
+
+    With `text` it is in one strip, says that its tiles are 10,000 pixels high, and has so many
+    letters where their width belongs.
+    """
     data = zeros(tile * tile // 8 if tile else height * -(-width // 8))
     tags = {256: width, 257: height, 258: 1, 259: 8, 262: 1, 277: 1}  # 8: zlib; 1: black is 0
     places = (322, 323, 324, 325) if tile else (None, 278, 273, 279)
     for tag, value in zip(places, (tile, tile or height, 8, len(data)), strict=True):
         if tag:
             tags[tag] = value
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
-    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    numbers, letters = 4, 2  # types of values
+    entries = {tag: (numbers, 1, value) for tag, value in tags.items()}
+    if text:
+        entries |= {322: (letters, text, 8 + len(data)), 323: (numbers, 1, 10_000)}
+        data += b"9" * (text - 1) + b"\0"
+    packed = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))
+    directory = struct.pack("<H", len(entries)) + packed + bytes(4)
     return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory
 
 
@@ -163,6 +172,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "64 megapixels.webp": lambda: encode(Image.new("RGB", (8_000, 8_000)), "WEBP", method=0),
     "81 megapixels.ico": lambda: ico(png(9_000, 9_000, bits=8, colour=6)),
     "tile of 0.9 gigapixels.tif": lambda: tiff(64, 64, tile=30_016),
+    "tile of text.tif": lambda: tiff(64, 64, text=100_000),
     # headers that lie, files cut off
     "2⁶² pixels.png": lambda: png(2**31 - 1, 2**31 - 1, data=b"x"),
     "49 megapixels missing.png": lambda: png(7_000, 7_000, bits=8, colour=6, data=b"x"),

@@ -89,8 +89,7 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
         raise PictureError(f"got a picture of {width}×{height} pixels; expected at least 1×1")
     _check_size(width, height)
     try:
-        tags = getattr(image, "tag_v2", {})  # of a TIFF, whose tiles may be larger than itself
-        _check_size(tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0))
+        _check_size(*tile_size(image))
         small = _shrink(image, own)
         return _opaque(small), max(width, height) / max(small.size)
     except PictureError:
@@ -174,6 +173,19 @@ def load_heic() -> None:
             "try pip install pillow-heif, or a JPEG copy"
         ) from None
     register_heif_opener()
+
+
+def tile_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of a TIFF's tiles, which may be larger than itself; else 0, 0.
+
+    Raises:
+        ValueError: they are no numbers.
+    """
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0)
+    if not (isinstance(width, int) and isinstance(height, int)):  # a product of text is long text
+        raise ValueError("a tile's size is no number")
+    return width, height
 
 
 def _check_size(width: int, height: int) -> None:

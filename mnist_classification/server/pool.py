@@ -2,7 +2,7 @@
 
     pool = await Pool.start(model, limits, workers=2)
     async with pool.idle(request.receive()) as worker:
-        status, content = await worker.read(boundary, body)
+        status, content = await worker.read(boundary, body, seconds=30)
 
 Processes and not threads: most of reading holds Python's lock, so two threads read hardly more than
 one and hold up who only asks for /healthz; and a process can be ended when a picture takes it too
@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ class Pool:
         self.model, self.limits = model, limits
         self.workers: set[Worker] = set()
         self.free: asyncio.Queue[Worker] = asyncio.Queue()
-        self.replacing: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def start(cls, model: Path, limits: Limits, workers: int) -> "Pool":
@@ -173,7 +173,7 @@ class Pool:
                 self._replace(worker)
 
     async def _next(self, gone: Awaitable[Any]) -> Worker:
-        free, left = asyncio.ensure_future(self.free.get()), asyncio.ensure_future(gone)
+        free, left = asyncio.ensure_future(self._living()), asyncio.ensure_future(gone)
         try:
             await asyncio.wait(
                 (free, left),
@@ -191,9 +191,14 @@ class Pool:
             free.cancel()
             left.cancel()
 
+    async def _living(self) -> Worker:
+        while not (worker := await self.free.get()).alive:
+            pass  # it ended while it had nothing to do
+        return worker
+
     async def close(self) -> None:
         """End all processes."""
-        for task in self.replacing:
+        for task in self.tasks:
             task.cancel()
         for worker in [*self.workers]:
             await worker.end()
@@ -202,12 +207,25 @@ class Pool:
         worker = await Worker.start(self.model, self.limits)
         self.workers.add(worker)
         self.free.put_nowait(worker)
+        self._run(self._watch(worker))
+
+    async def _watch(self, worker: Worker) -> None:
+        """Replace a process that ends by itself, whether it has something to do or not."""
+        await worker.process.wait()
+        if worker.alive:
+            LOG.error("a process ended; another takes its place")
+            await worker.end()
+            self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
-        self.workers.discard(worker)
-        task = asyncio.create_task(self._add_sometime())
-        self.replacing.add(task)
-        task.add_done_callback(self.replacing.discard)
+        if worker in self.workers:
+            self.workers.discard(worker)
+            self._run(self._add_sometime())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _add_sometime(self) -> None:
         while True:

@@ -8,6 +8,7 @@ Nothing of an upload is stored, logged or unpickled; its names come back only as
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,7 @@ def check_picture(content: bytes, limits: Limits) -> None:
     """
     from PIL import Image
 
-    from ..reader.picture import TILE_LENGTH, TILE_WIDTH, is_heic, load_heic
+    from ..reader.picture import is_heic, load_heic, tile_size
 
     formats = [name for name in limits.allowed if name != "HEIF"]
     try:
@@ -210,9 +211,7 @@ def check_picture(content: bytes, limits: Limits) -> None:
             load_heic()
             formats = ["HEIF"]
         with Image.open(io.BytesIO(content), formats=formats) as image:
-            tags = getattr(image, "tag_v2", {})  # a TIFF's tiles may be larger than itself
-            tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
-            pixels = max(image.width * image.height, tile)
+            pixels = max(image.width * image.height, math.prod(tile_size(image)))
     except PictureError as error:
         raise RefusedError(415, str(error)) from None
     except Image.DecompressionBombError:

@@ -113,6 +113,7 @@ HOSTILE = {
     "bomb of 0.9 gigapixels": (png(30_000, 30_000), "megapixels"),
     "bomb of 0.9 gigapixels, TIFF": (tiff(30_000, 30_000), "megapixels"),
     "bomb in a tile": (tiff(64, 64, tile=30_016), "901 megapixels"),
+    "bomb in a tile of text": (FILES["tile of text.tif"](), "a tile's size is no number"),
     "bomb in an icon": (ico(png(9_000, 9_000, bits=8, colour=6)), "expected a picture"),
     "81 megapixels": (png(9_000, 9_000, bits=8, colour=2), "81 megapixels"),
     "header of 2^62 pixels": (FILES["2⁶² pixels.png"](), "megapixels"),

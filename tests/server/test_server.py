@@ -175,7 +175,7 @@ def test_a_wrong_request_is_refused(server, wrong):
 HOSTILE = [
     *("2⁶² pixels.png", "49 megapixels missing.png", "cut off.jpg", "cut off.png"),
     *("animated.gif", "animated.png", "text.png", "zip.png", "pickle.jpg", "empty.png"),
-    *("tile of 0.9 gigapixels.tif", "animated.webp"),
+    *("tile of 0.9 gigapixels.tif", "tile of text.tif", "animated.webp"),
 ]
 
 
@@ -296,6 +296,19 @@ def test_a_process_that_ends_or_hangs_is_replaced(how):
         code, errors = server.stop()
         assert code == 0
         assert ("a process ended while it read" in errors) == (how == "killed")
+
+
+def test_a_process_that_ends_while_it_has_nothing_to_do_is_replaced():
+    with Served("--workers", "1") as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: worker not in server.workers())
+        wait_until(lambda: status(exchange(server.port, request("GET", "/readyz"))) == 200)
+        assert status(exchange(server.port, READ)) == 200
+        assert server.workers() != [worker]
+        code, errors = server.stop()
+        assert code == 0
+        assert errors.count("a process ended; another takes its place") == 1
 
 
 def test_clients_that_hang_up_leave_nothing_behind(server):
