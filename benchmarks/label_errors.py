@@ -27,8 +27,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from mnist_classification.cores import count_cores
 from mnist_classification.data import Mnist, load_mnist, set_aside
-from mnist_classification.device import count_cores, use_threads
+from mnist_classification.device import use_threads
 from mnist_classification.pictures.plots import show_image
 from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import EXPERIMENTS, Run

@@ -19,8 +19,8 @@ from typing import Any
 
 import common
 
+from mnist_classification.cores import count_cores
 from mnist_classification.data import Examples, load_mnist
-from mnist_classification.device import count_cores
 from mnist_classification.recipes import find_recipe
 from mnist_classification.study.engines import ENGINES, Options
 from mnist_classification.study.experiments import Run

@@ -34,7 +34,7 @@ from read_synthetic import Style, make_page
 from serving import SERVE, Served, exchange, request, status
 
 from mnist_classification import Reader, load_mnist
-from mnist_classification.server.run import processors
+from mnist_classification.cores import count_cores
 
 NAIVE = (sys.executable, __file__, "--naive")
 WAYS = ("mnist serve", "naive server")
@@ -286,7 +286,7 @@ def main() -> None:
         (request("POST", "/read", picture), text)
         for picture, text in zip(pictures, texts, strict=True)
     ]
-    count = processors()
+    count = count_cores()
     in_process = options.seconds / 4  # steady from the start
     ways: dict[str, list[dict[str, Any]]] = {}
     context = multiprocessing.get_context("spawn")

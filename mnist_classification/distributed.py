@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .device import count_cores
+from .cores import count_cores
 from .errors import LostProcessError, MnistError, RunError
 
 

@@ -5,10 +5,9 @@ import os
 import pytest
 import torch
 
+from mnist_classification.cores import container_cores, count_cores
 from mnist_classification.device import (
     PRECISIONS,
-    container_cores,
-    count_cores,
     deterministic,
     environment,
     pick_device,

@@ -11,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 
+from ..cores import count_cores
 from ..errors import ServeError
 from .app import make_app
 from .limits import Limits
@@ -28,7 +29,7 @@ def serve(model: Path, host: str, port: int, workers: int | None, limits: Limits
     """
     if workers is not None and workers < 1:
         raise ServeError(f"got --workers {workers}; expected 1 or more; try the default")
-    asyncio.run(_serve(model, bind(host, port), workers or processors(), limits))
+    asyncio.run(_serve(model, bind(host, port), workers or count_cores(), limits))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -48,18 +49,13 @@ def bind(host: str, port: int) -> socket.socket:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             stack.pop_all()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ServeError(
             f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
             f"try --port 0, which takes any"
         ) from None
     return listener
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Server(uvicorn.Server):
@@ -102,5 +98,6 @@ def _configure(pool: Pool, limits: Limits) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=round(limits.send_seconds + limits.read_seconds) + 1,
+        # A request's headers, its body, its wait for a process and its reading have a time each.
+        timeout_graceful_shutdown=round(2 * limits.send_seconds + 2 * limits.read_seconds) + 1,
     )

@@ -34,8 +34,9 @@ import torch
 from torch import Tensor
 
 from ..alexnet import load_pretrained
+from ..cores import count_cores
 from ..data import Mnist, load_mnist, set_aside
-from ..device import count_cores, environment, keep_freed_memory, pick_device, use_threads
+from ..device import environment, keep_freed_memory, pick_device, use_threads
 from ..errors import ExperimentError, MnistError, unknown
 from ..files import TEMPORARY
 from ..run import RunDirectory, code_version, identify

@@ -413,10 +413,12 @@ async function readPicture(file) {
     notice("Pictures are read by the server: start `mnist serve` and open the page from there.");
     return;
   }
+  pointer = null;
+  if (cursor) cursor.down = false;
+  strokes = [];
+  closePhoto(); // an earlier one
   const number = ++reading;
   const photo = find("photo");
-  strokes = [];
-  boxes = [];
   photo.src = URL.createObjectURL(file);
   photo.hidden = false;
   show([], true);
@@ -438,7 +440,7 @@ async function readPicture(file) {
 async function askServer(file) {
   let response;
   try {
-    response = await fetch("read", { method: "POST", body: file, signal: AbortSignal.timeout(30000) });
+    response = await fetch("read", { method: "POST", body: file, signal: AbortSignal.timeout(90000) });
   } catch {
     return { error: "The server does not answer. Is `mnist serve` still running?" };
   }
