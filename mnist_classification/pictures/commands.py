@@ -264,10 +264,11 @@ def ladder(
     from ..data import load_mnist
     from ..study.experiments import EXPERIMENTS
     from ..study.published import ORIGINAL
+    from ..study.tables import by_recipe
     from .plots import plot_ladder
 
     data = load_mnist(data_dir)
-    rows = EXPERIMENTS["ladder"].load(results, data)
+    rows = by_recipe(EXPERIMENTS["ladder"].load(results, data))
     accuracies = {
         recipe.name: [run.test_accuracy for run in rows[recipe.name] if run.test_accuracy]
         for recipe in LADDER

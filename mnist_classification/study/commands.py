@@ -18,7 +18,7 @@ def experiment(
     name: Annotated[
         str,
         Parameter(
-            help="ladder, failed-ideas, precision, frontier, or run for recipes of your choice"
+            help="one of study/experiments.py, such as ladder; or run, for recipes of your choice"
         ),
     ],
     *,
@@ -112,8 +112,8 @@ def report(
     from ..data import load_mnist
     from .experiments import EXPERIMENTS
     from .results import find_results, load_results
-    from .tables import difference_tables, short_report, update_section
     from .tables import report as report_text
+    from .tables import short_report, tables_of, update_section
 
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
@@ -121,8 +121,8 @@ def report(
         tables = (short and experiment.short) or experiment.tables
         rows = experiment.load(results, data)
     else:
-        tables = difference_tables
         rows = load_results(find_results(Path(name)), data)
+        tables = tables_of(rows)
     text = (short_report if short else report_text)(tables, rows, data)
     if update:
         update_section(update, name + " --short" * short, text)

@@ -2,7 +2,7 @@
 
     runs = EXPERIMENTS["ladder"].runs()
     rows = EXPERIMENTS["ladder"].load(Path("results/runs"), data)
-    print(report(EXPERIMENTS["ladder"].tables(rows), rows, data.test.labels))
+    print(report(EXPERIMENTS["ladder"].tables, rows, data))
 
 Several may list the same row, which is then measured once.
 """

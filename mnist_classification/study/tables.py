@@ -73,13 +73,20 @@ def short_frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
     return ["\n".join(lines)]
 
 
+def by_recipe(rows: Rows) -> Rows:
+    """Return the rows by their recipes' names; a table's rows are all of one precision."""
+    return {results[0].recipe.name: results for results in rows.values()}
+
+
 def ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Each row beside the original's figure, and each step."""
+    rows = by_recipe(rows)
     return [_ladder_table(rows), _steps_table(rows)]
 
 
 def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
     """The ladder in one table: what each row changes, and whether it can be told from the last."""
+    rows = by_recipe(rows)
     names = [recipe.name for recipe in LADDER if recipe.name in rows]
     steps = _compare([(rows[a], rows[b]) for a, b in itertools.pairwise(names)])
     verdicts = dict(zip(names[1:], steps, strict=True))
@@ -105,6 +112,23 @@ def ideas_tables(rows: Rows, _data: Mnist) -> list[str]:
 def difference_tables(rows: Rows, _data: Mnist) -> list[str]:
     """Each row against the first."""
     return [_difference_table(list(rows), rows, "difference to the first row")]
+
+
+def tables_of(rows: Rows) -> Tables:
+    """Return the tables of any rows: means over folds, or differences to the first.
+
+    Raises:
+        ResultError: some rows were judged on other images than others.
+    """
+    judged = {(result.holdout, result.fold) for results in rows.values() for result in results}
+    if len(judged) < 2:
+        return difference_tables
+    if len({holdout for holdout, _ in judged}) > 1:
+        raise ResultError(
+            "got results judged on the test set and on hold-outs, or on hold-outs of several "
+            "sizes; expected one of these; try a folder for each, by --output"
+        )
+    return fold_tables
 
 
 def frontier_tables(rows: Rows, _data: Mnist) -> list[str]:

@@ -8,7 +8,10 @@ import pytest
 from conftest import ROOT, assert_one_line_error, run_command, run_json
 
 from mnist_classification.recipes import find_recipe
+from mnist_classification.study.results import file_name, save_result
 from mnist_classification.training import fit
+
+from .conftest import result_with
 
 
 def test_report_of_a_folder_has_every_row(results, small_dir):
@@ -17,6 +20,23 @@ def test_report_of_a_folder_has_every_row(results, small_dir):
     for name in ("vanilla", "decay"):
         assert f"| {name}+num-epochs=2 |" in result.stdout
     assert result.stdout.count("| helps |") == 1
+
+
+def test_report_compares_what_was_judged_on_the_same_images_alone(data, small_dir, tmp_path):
+    for name in ("vanilla", "decay"):
+        for fold in range(2):
+            labels = data.train.labels[200 * fold : 200 * (fold + 1)]
+            facts = {"holdout": 200, "fold": fold, "data": data.fingerprint}
+            run = result_with(name, 0, 2 + 2 * fold, labels, **facts)
+            save_result(tmp_path / file_name(run.row, 0), run)
+    result = run_command("report", tmp_path, "--data-dir", small_dir)
+    assert result.returncode == 0, result.stderr
+    assert "Holm" not in result.stdout.split("<details>")[0]
+    assert "| decay | 2 | 98.500% | 99.000% | 98.000% |" in result.stdout
+    tested = result_with("sgd", 0, 5, data.test.labels, data=data.fingerprint)
+    save_result(tmp_path / file_name(tested.row, 0), tested)
+    result = run_command("report", tmp_path, "--data-dir", small_dir)
+    assert_one_line_error(result, "judged on the test set and on hold-outs")
 
 
 def test_report_of_an_experiment_reads_the_pool_that_is_committed():

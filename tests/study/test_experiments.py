@@ -15,6 +15,7 @@ from mnist_classification.study.experiments import (
     parse_numbers,
 )
 from mnist_classification.study.results import file_name, save_result
+from mnist_classification.study.tables import report
 
 from .conftest import result_with
 
@@ -180,6 +181,9 @@ def add(mnist, tmp_path):
 def test_results_in_another_precision_than_declared_can_be_reported(add, mnist, tmp_path):
     add("decay", 0, "bfloat16")
     assert list(EXPERIMENTS["ladder"].load(tmp_path, mnist)) == ["decay+precision=bfloat16"]
+    rows = EXPERIMENTS["ladder"].load(tmp_path, mnist)
+    for tables in (EXPERIMENTS["ladder"].tables, EXPERIMENTS["ladder"].short):
+        assert "decay" in report(tables, rows, mnist).split("<details>")[0]
     add("vanilla", 0, "float32")  # as declared
     assert list(EXPERIMENTS["ladder"].load(tmp_path, mnist)) == ["vanilla"]
 
