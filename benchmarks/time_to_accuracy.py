@@ -150,7 +150,7 @@ def measure_in_own_process(way: str, seed: int) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """Return the Markdown table of all runs."""
     runs = {way: [r for r in result["runs"] if r["way"] == way] for way in WAYS}
-    base = statistics.median(r["seconds"] for r in runs[ORIGINAL])
+    base = statistics.median([r["seconds"] for r in runs[ORIGINAL]]) if runs[ORIGINAL] else None
     runs = {way: measured for way, measured in runs.items() if measured}  # a way may be newer
     floors = {way: operations(OURS[way]) / result["gemm_ceiling"] for way in runs if way in OURS}
     lines = [
@@ -163,10 +163,11 @@ def table(result: dict[str, Any]) -> str:
         accuracies = [r["accuracy"] for r in measured]
         interval = interval_cell(summarize(accuracies).interval)
         median = statistics.median(seconds)
+        ratio = f"{base / median:.1f}×" if base else "–"
         floor = f"{floors[way]:.2f}, {floors[way] / median:.0%}" if way in floors else "–"
         lines.append(
             f"| {way} | {mean_cell(accuracies)} | {interval} | {median:.2f} "
-            f"| {min(seconds):.2f}–{max(seconds):.2f} | {base / median:.1f}× | {floor} |"
+            f"| {min(seconds):.2f}–{max(seconds):.2f} | {ratio} | {floor} |"
         )
     where = result["environment"]
     start = statistics.median(r["start_seconds"] for r in result["runs"])

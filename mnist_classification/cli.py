@@ -207,7 +207,8 @@ def train(
             result = f"{name.capitalize()} accuracy {_percent(evaluation)}"
             run.finish(trained, model_card(trained, result, where))
     except KeyboardInterrupt as stop:
-        stop.add_note(f"continue with: {_this_command()} --resume")
+        checkpoints = any(directory.glob("checkpoint-*.safetensors"))
+        stop.add_note(f"continue with: {_this_command(checkpoints)}")
         raise
     if _is_first():
         print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")
@@ -347,11 +348,13 @@ def _percent(evaluation: Any) -> str:
     )
 
 
-def _this_command() -> str:
-    """Return what the user typed, to be typed again."""
+def _this_command(resume: bool) -> str:
+    """Return what the user typed, to be typed again; with --resume where there is a checkpoint."""
     program, *arguments = sys.argv
     if program.endswith("__main__.py"):
         head = ["python3", "-m", __package__]
     else:
         head = ["python3", program] if program.endswith(".py") else [Path(program).name]
-    return shlex.join(head + [a for a in arguments if a not in ("--resume", "--overwrite")])
+    if resume:
+        arguments = [a for a in arguments if a not in ("--resume", "--overwrite")] + ["--resume"]
+    return shlex.join(head + arguments)

@@ -95,7 +95,7 @@ def even_deeper_cnn() -> Network:
 
 
 def whitened_cnn() -> Network:
-    """For the fastest recipes, a frozen first layer and one that is learned: 215,914 parameters.
+    """For the fastest recipes, which freeze the first layer by whitening: 215,914 parameters.
 
     What it learns with in a second: no gradient has to pass the largest layer, see whitening.py.
     """

@@ -70,7 +70,7 @@ class Recipe:
     ]
     batch_size: Annotated[int, "images per step", FROM_1]
     optim: Annotated[Literal["adam", "sgd"], "optimizer: Adam, or SGD with momentum"]
-    learning_rate: Annotated[float, "step size at the start of training", POSITIVE]
+    learning_rate: Annotated[float, "step size, at its largest", POSITIVE]
     momentum: Annotated[float, "share of the last step kept; Adam's beta 1; 0 = off", BELOW_1] = 0.9
     adam_beta2: Annotated[float, "Adam's memory of how large gradients were", BELOW_1] = 0.999
     filter_learning_rate: Annotated[
@@ -82,7 +82,7 @@ class Recipe:
         Literal["constant", "linear"], "learning rate over the run: constant, or falling to zero"
     ] = "constant"
     warmup_share: Annotated[
-        float, "share of the run in which the learning rate rises from zero; 0 = off", BELOW_1
+        float, "share of the run in which the learning rate rises to that; 0 = off", BELOW_1
     ] = 0.0
     label_smoothing: Annotated[
         float, "share of a label given to all ten digits; 0 = off", BELOW_1

@@ -174,7 +174,7 @@ def train_epoch(state: State, order: Tensor, epoch: int, progress: Progress) -> 
 
 
 def score(state: State, order: Tensor, logits: Tensor, epoch: int) -> dict[str, Any]:
-    """Return an epoch's mean loss and accuracy, each image as it was when it was shown.
+    """Return an epoch's mean loss, labels not smoothed, and accuracy, as each image was shown.
 
     Once per epoch, because reading a number from the device waits for all that is queued there.
 

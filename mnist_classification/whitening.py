@@ -9,6 +9,8 @@ learned costs a third, since no gradient has to pass it.
 import torch
 from torch import Tensor, nn
 
+from .errors import RecipeError
+
 
 class MaxPool(nn.Module):
     """2×2 maximum of layers that are not learned, on even sides: 2.4 times as fast as PyTorch's.
@@ -31,6 +33,9 @@ def whiten(network: nn.Module, pixels: Tensor, flat: float = 0.1) -> None:
     Args:
         pixels: (N, 1, 28, 28), some hundred training images.
         flat: variance that is added to each component's, which keeps rare ones from being noise.
+
+    Raises:
+        RecipeError: the layer has more filters than patches have components, both signs counted.
     """
     layer = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     patches = nn.functional.unfold(pixels, layer.kernel_size).transpose(1, 2).flatten(0, 1)
@@ -38,6 +43,12 @@ def whiten(network: nn.Module, pixels: Tensor, flat: float = 0.1) -> None:
     filters = (components / (variances + flat).sqrt()).flip(1).T  # the largest first
     filters = filters[: (layer.out_channels + 1) // 2]
     filters = torch.cat([filters, -filters])[: layer.out_channels]
+    if filters.numel() != layer.weight.numel():
+        raise RecipeError(
+            f"got a first layer of {layer.out_channels} filters of {layer.weight[0].numel()} "
+            f"weights; expected up to {2 * len(components)} filters of {len(components)} to whiten "
+            f"with; try --whitening-images 0"
+        )
     layer.weight.data.copy_(filters.view_as(layer.weight))
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

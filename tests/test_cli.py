@@ -20,7 +20,7 @@ from mnist_classification.recipes import SETTINGS
 from mnist_classification.study.statistics import evaluate
 
 COMMANDS = ["train", "evaluate", "info", "experiment", "report", "compare", "predict", "export"]
-COMMANDS += ["page", "serve"]
+COMMANDS += ["page", "serve", "train-reader"]
 PICTURES = ["tsne", "curves", "confusion", "mistakes", "filters", "augmentations", "ladder"]
 PICTURES += ["frontier"]
 
@@ -130,7 +130,7 @@ assert not slow & set(sys.modules), slow & set(sys.modules)
 
 def test_every_command_has_its_help_tested():
     for options, names in [([], COMMANDS), (["visualize"], PICTURES)]:
-        listed = re.findall(r"^│ ([a-z]+) ", run_command(*options, "--help").stdout, re.MULTILINE)
+        listed = re.findall(r"^│ ([a-z][a-z-]*) ", run_command(*options, "--help").stdout, re.MULTILINE)
         assert sorted(listed) == sorted([*names, *([] if options else ["visualize"])])
 
 

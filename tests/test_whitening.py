@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
+from mnist_classification.errors import RecipeError
 from mnist_classification.model import build, to_pixels
 from mnist_classification.whitening import MaxPool, whiten
 
@@ -8,6 +10,13 @@ from mnist_classification.whitening import MaxPool, whiten
 def test_max_pool_is_pytorchs():
     pixels = torch.randn(3, 5, 24, 24).to(memory_format=torch.channels_last)
     assert torch.equal(MaxPool()(pixels), nn.functional.max_pool2d(pixels, 2))
+
+
+@pytest.mark.parametrize("network", ["deeper-cnn", "alexnet"])
+def test_a_layer_with_more_filters_than_patches_have_components_is_refused(mnist, network):
+    pixels = to_pixels(mnist.train.images[:50], 0.1307, 0.3081)
+    with pytest.raises(RecipeError, match="try --whitening-images 0"):
+        whiten(build(network, torch.Generator().manual_seed(0)), pixels)
 
 
 def test_whitened_filters_tell_patches_apart_equally_well(mnist):

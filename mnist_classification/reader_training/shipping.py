@@ -70,12 +70,13 @@ def train_and_export(
     assert data.holdout is not None
     precision = pick_precision("auto", torch.device("cpu"))
     settings = Settings(num_steps=steps, seed=seed, precision=precision)
-    identity = settings.identity() | {"data": data.fingerprint, "holdout": holdout}
+    seen = {"data": data.fingerprint, "holdout": holdout}
+    identity = settings.identity() | seen
     source = LineSource(make_glyphs(data.train, seed))
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
         network, history = train(settings, source, run, workers)
         held_back = LineSource(make_glyphs(data.holdout, seed + 1))
-        shipped = write_model(network, held_back, output, settings, history)
+        shipped = write_model(network, held_back, output, settings, history, seen)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
@@ -87,8 +88,13 @@ def write_model(
     output: Path,
     settings: Settings,
     history: list[dict[str, Any]],
+    seen: dict[str, Any],
 ) -> Shipped:
-    """Export a network, calibrate what was exported, and describe it."""
+    """Export a network, calibrate what was exported, and describe it.
+
+    Args:
+        seen: `data`, the fingerprint of the images, and `holdout`, how many were set aside.
+    """
     rng = np.random.default_rng(0)
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
     file = output / "model.onnx"
@@ -99,6 +105,7 @@ def write_model(
     config = {
         **found.as_config(),
         "settings": asdict(settings),
+        **seen,
         "history": history,
         "parameters": sum(p.numel() for p in network.parameters()),
         "multiplications_for_six_digits": count_multiplications(network, SIX_DIGITS),
@@ -124,8 +131,8 @@ multiplications. Its layers are convolutions, pooling and ReLU.
 
 ## What it learned from
 
-Lines made from MNIST's training images, all but the last 10,000, and from digits and marks that a
-pen of our own draws; no other picture and no font. Each line was seen once.
+Lines made from MNIST's training images, all but the last {config["holdout"]:,}, and from digits and
+marks that a pen of our own draws; no other picture and no font. Each line was seen once.
 {last["step"]:,} steps in {last["seconds"]:,.0f} s on {config["environment"]["processor"]},
 {config["environment"]["threads"]} threads, PyTorch {config["environment"]["torch"]}.
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from ..device import keep_freed_memory
+from ..errors import RunError
 from ..run import RunDirectory
 from .lines import LineBatch, LineSource
 from .network import BLANK, LineNetwork
@@ -106,7 +107,7 @@ def train(
         num_workers: processes that draw lines beside the one that trains; 0 for none.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        RunError: the loss is not finite.
     """
     keep_freed_memory()
     both = Both(settings.seed)
@@ -127,7 +128,7 @@ def train(
         if (step + 1) % settings.checkpoint_steps and step + 1 < settings.num_steps:
             continue
         if not np.isfinite(total):
-            raise FloatingPointError(f"the loss is not finite near step {step}")
+            raise RunError(f"non-finite loss near step {step}; try another --seed")
         seconds, started = seconds + time.perf_counter() - started, time.perf_counter()
         record = {"step": step + 1, "train_loss": total / strips, "seconds": round(seconds, 1)}
         total, strips = 0.0, 0
