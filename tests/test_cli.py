@@ -130,7 +130,8 @@ assert not slow & set(sys.modules), slow & set(sys.modules)
 
 def test_every_command_has_its_help_tested():
     for options, names in [([], COMMANDS), (["visualize"], PICTURES)]:
-        listed = re.findall(r"^│ ([a-z][a-z-]*) ", run_command(*options, "--help").stdout, re.MULTILINE)
+        text = run_command(*options, "--help").stdout
+        listed = re.findall(r"^│ ([a-z][a-z-]*) ", text, re.MULTILINE)
         assert sorted(listed) == sorted([*names, *([] if options else ["visualize"])])
 
 
