@@ -372,6 +372,23 @@ async def test_a_picture_is_read_by_the_server(chromium, server, kind):
 
 
 @in_browser
+async def test_a_picture_that_comes_while_the_pen_is_down_lifts_it(chromium, server):
+    complaints: list[str] = []
+    page = await open_page(chromium, server.url, complaints)
+    await page.focus("#pad")
+    for key in (" ", "ArrowDown"):
+        await page.keyboard.press(key)
+    await hand_over(page, "paste")
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    await hand_over(page, "paste")  # one picture after another
+    await page.keyboard.press("ArrowDown")
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    assert await page.is_visible("#photo")
+    assert complaints == []
+    await page.context.close()
+
+
+@in_browser
 async def test_what_the_server_refuses_is_said_in_its_words(chromium, server):
     page = await open_page(chromium, server.url, [])
     await hand_over(page, "drop", b"<b>no picture</b>")
