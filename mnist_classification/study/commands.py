@@ -112,8 +112,8 @@ def report(
     from ..data import load_mnist
     from .experiments import EXPERIMENTS
     from .results import find_results, load_results
+    from .tables import folder_tables, short_report, update_section
     from .tables import report as report_text
-    from .tables import short_report, tables_of, update_section
 
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
@@ -122,7 +122,7 @@ def report(
         rows = experiment.load(results, data)
     else:
         rows = load_results(find_results(Path(name)), data)
-        tables = tables_of(rows)
+        tables = folder_tables
     text = (short_report if short else report_text)(tables, rows, data)
     if update:
         update_section(update, name + " --short" * short, text)

@@ -114,21 +114,14 @@ def difference_tables(rows: Rows, _data: Mnist) -> list[str]:
     return [_difference_table(list(rows), rows, "difference to the first row")]
 
 
-def tables_of(rows: Rows) -> Tables:
-    """Return the tables of any rows: means over folds, or differences to the first.
-
-    Raises:
-        ResultError: some rows were judged on other images than others.
-    """
-    judged = {(result.holdout, result.fold) for results in rows.values() for result in results}
-    if len(judged) < 2:
-        return difference_tables
-    if len({holdout for holdout, _ in judged}) > 1:
-        raise ResultError(
-            "got results judged on the test set and on hold-outs, or on hold-outs of several "
-            "sizes; expected one of these; try a folder for each, by --output"
-        )
-    return fold_tables
+def folder_tables(rows: Rows, data: Mnist) -> list[str]:
+    """Any rows: on the same images against the first, on several blocks their means."""
+    parts = []
+    for holdout in sorted({results[0].holdout for results in rows.values()}):
+        some = {row: results for row, results in rows.items() if results[0].holdout == holdout}
+        blocks = {results[0].fold for results in some.values()}
+        parts += (difference_tables if len(blocks) == 1 else fold_tables)(some, data)
+    return parts
 
 
 def frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
