@@ -161,7 +161,7 @@ def train(
     from .distributed import join, predict_together, threads_each
     from .model import check_network
     from .progress import Silent, TerminalProgress
-    from .run import RunDirectory, check_seed, identify
+    from .run import CHECKPOINTS, RunDirectory, check_seed, identify
     from .study.statistics import evaluate
     from .trained import file_checksum, model_card
     from .training import fit
@@ -207,8 +207,7 @@ def train(
             result = f"{name.capitalize()} accuracy {_percent(evaluation)}"
             run.finish(trained, model_card(trained, result, where))
     except KeyboardInterrupt as stop:
-        checkpoints = any(directory.glob("checkpoint-*.safetensors"))
-        stop.add_note(f"continue with: {_this_command(checkpoints)}")
+        stop.add_note(f"continue with: {_this_command(any(directory.glob(CHECKPOINTS)))}")
         raise
     if _is_first():
         print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")

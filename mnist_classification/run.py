@@ -32,6 +32,7 @@ from .trained import Trained
 log = logging.getLogger(__name__)
 
 MACHINE = ("torch", "device", "processor", "threads")
+CHECKPOINTS = "checkpoint-*.safetensors"
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
     *("model", "training", "distributed", "data", "augment", "optimizers"),
@@ -194,7 +195,7 @@ class RunDirectory:
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoint files, oldest first."""
-        return sorted(self.path.glob("checkpoint-*.safetensors"))
+        return sorted(self.path.glob(CHECKPOINTS))
 
     def _load_newest(self, checkpoints: list[Path]) -> tuple[dict[str, Tensor], list]:
         for path in reversed(checkpoints):
