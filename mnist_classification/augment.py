@@ -10,6 +10,7 @@ the camera do to it.
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -142,11 +143,20 @@ def affine(
     ]
     places = F.affine_grid(torch.stack(rows, dim=1), list(pixels.shape), align_corners=False)
     if warp is not None:
-        smooth = F.interpolate(warp, size=(height, width), mode="bicubic", align_corners=True)
-        pixel = torch.tensor([2 / width, 2 / height], device=pixels.device)
-        places = places + smooth.permute(0, 2, 3, 1) * pixel
+        pixel = torch.tensor([2 / width, 2 / height], device=pixels.device).view(2, 1, 1)
+        between = _bicubic(warp.shape[2], warp.shape[3], height, width).to(warp)
+        smooth = (warp * pixel).flatten(2) @ between
+        places = places + smooth.transpose(1, 2).view(places.shape)
     # Outside the image grid_sample reads zero, so zero has to mean paper.
     return F.grid_sample(pixels - paper, places, align_corners=False) + paper
+
+
+@cache
+def _bicubic(rows: int, columns: int, height: int, width: int) -> Tensor:
+    """Return bicubic interpolation as a matrix, (rows * columns, height * width): a fast way."""
+    points = torch.eye(rows * columns).view(-1, 1, rows, columns)
+    smooth = F.interpolate(points, size=(height, width), mode="bicubic", align_corners=True)
+    return smooth.flatten(1)
 
 
 def _with_shift(row: Tensor, x: Tensor, y: Tensor) -> Tensor:
