@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from . import alexnet
 from .errors import RecipeError, unknown
+from .layers import Residual, block
 from .whitening import MaxPool
 
 
@@ -34,17 +35,6 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits, (N, 10), of pixels, (N, 1, 28, 28)."""
         return self.head(self.features(pixels))
-
-
-def block(
-    inputs: int, outputs: int, *between: nn.Module, size: int = 3, padding: int = 0
-) -> list[nn.Module]:
-    """Return a convolution, what stands between it and its ReLU, and the ReLU.
-
-    Pooling stands before the ReLU: the maximum commutes with a rising function, so outputs and
-    gradients are the same as after it, on a quarter of the elements.
-    """
-    return [nn.Conv2d(inputs, outputs, size, padding=padding), *between, nn.ReLU()]
 
 
 def lenet() -> Network:
@@ -139,6 +129,26 @@ def late_pooled_cnn() -> Network:
     )
 
 
+def residual_cnn() -> Network:
+    """For more minutes: three pairs of layers, each second one residual: 654,090 parameters."""
+
+    def pair(inputs: int, outputs: int, *between: nn.Module, padding: int = 0) -> list[nn.Module]:
+        first = block(inputs, outputs, *between, nn.BatchNorm2d(outputs), padding=padding)
+        return [*first, Residual(*block(outputs, outputs, nn.BatchNorm2d(outputs), padding=1))]
+
+    return Network(
+        features=nn.Sequential(
+            *block(1, 16, size=5),  # 28 → 24, frozen
+            *pair(16, 48, nn.MaxPool2d(2), padding=1),  # 24 → 24 → 12
+            *pair(48, 96, nn.MaxPool2d(2)),  # 12 → 10 → 5
+            *pair(96, 192),  # 5 → 3
+            nn.AvgPool2d(3),
+            nn.Flatten(),
+        ),
+        head=nn.Sequential(nn.Linear(192, 10)),
+    )
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "lenet": lenet,
     "deeper-cnn": deeper_cnn,
@@ -148,6 +158,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": lambda: whitened_batch_norm_cnn(64, 64, 128),  # 126,122 parameters
     "late-pooled-cnn": late_pooled_cnn,
+    "residual-cnn": residual_cnn,
     "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 

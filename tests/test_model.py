@@ -15,6 +15,7 @@ PARAMETERS = {
     "whitened-batch-norm-cnn": 74_938,
     "wider-whitened-cnn": 126_122,
     "late-pooled-cnn": 232_394,
+    "residual-cnn": 654_090,
     "alexnet": 57_044_810,
 }
 
