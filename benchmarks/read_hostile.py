@@ -145,6 +145,17 @@ def sixteen_bits(channels: int) -> bytes:
     return png(*PHOTO, bits=16, colour=2, data=data)
 
 
+def crowd() -> bytes:
+    """Return 60 rows of some hundred digits each, at the size that a page is read at."""
+    seven = 255 - load_mnist().test.images[0][7:27, 6:24]
+    small = np.asarray(Image.fromarray(seven).resize((9, 10), Image.Resampling.BICUBIC))
+    page = np.full((1024, 1024), 255, np.uint8)
+    for top in range(3, 1013, 17):
+        for left in range(3, 1012, 10):
+            page[top : top + 10, left : left + 9] = small
+    return encode(Image.fromarray(page), "PNG")
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "small.png": lambda: encode(photo((60, 40)), "PNG"),
     # whole photos of 20 megapixels
@@ -173,6 +184,10 @@ FILES: dict[str, Callable[[], bytes]] = {
     "81 megapixels.ico": lambda: ico(png(9_000, 9_000, bits=8, colour=6)),
     "tile of 0.9 gigapixels.tif": lambda: tiff(64, 64, tile=30_016),
     "tile of text.tif": lambda: tiff(64, 64, text=100_000),
+    # much to read, slow to decode
+    "60 rows of 100 digits.png": crowd,
+    "comments.pbm": lambda: b"P1\n1 1\n" + b"#\n" * 2**19 + b"1\n",
+    "49 megapixels of 254 levels.pgm": lambda: b"P5\n7000 7000\n254\n" + bytes(49_000_000),
     # headers that lie, files cut off
     "2⁶² pixels.png": lambda: png(2**31 - 1, 2**31 - 1, data=b"x"),
     "49 megapixels missing.png": lambda: png(7_000, 7_000, bits=8, colour=6, data=b"x"),

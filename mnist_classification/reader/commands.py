@@ -55,7 +55,8 @@ def predict(
             if reading.error:
                 broken.append(name)
                 if len(names) > 1:
-                    print(reading.error, file=sys.stderr)
+                    whose = "standard input: " if name == STANDARD_INPUT else ""
+                    print(f"{whose}{reading.error}", file=sys.stderr)
             if json_:
                 print(json.dumps(reading.as_json(name)))
             elif not reading.error:
@@ -82,8 +83,12 @@ def _load_reader(model: Path) -> "Reader":
 
 def _expand(picture: Path) -> Iterator[str]:
     """Yield the file itself, or the pictures in the folder, by their names."""
-    if not picture.is_dir():
-        if str(picture).startswith("--") and not picture.exists():
+    try:
+        is_folder, exists = picture.is_dir(), picture.exists()
+    except OSError:  # a name that is too long, say
+        is_folder, exists = False, False
+    if not is_folder:
+        if str(picture).startswith("--") and not exists:
             raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
         yield str(picture)
         return

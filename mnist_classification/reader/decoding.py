@@ -15,6 +15,7 @@ import numpy as np
 BLANK = 10
 TINY = 1e-30
 ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
+MOST = 32  # digits of a text whose neighbours are tried; their cost grows with its cube
 LIKELY = 0.5  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
@@ -62,12 +63,21 @@ def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
 
 
 def _refine(views: list[np.ndarray], text: str) -> Decoded:
-    """Change one digit after the other while that makes the text more probable."""
+    """Change one digit after the other while that makes the text more probable.
+
+    A text of more than MOST digits stays as it is, and each digit's probabilities are those of the
+    steps where it was seen, in the first view.
+    """
+    if len(text) > MOST:
+        spans = align(views[0], text)
+        seen = np.array([views[0][first:end, :BLANK].max(axis=0) for first, end in spans])
+        share = seen / np.maximum(seen.sum(axis=1, keepdims=True), TINY)
+        return Decoded(text, float(score_texts(views, [text])[0]), share.astype(np.float32), spans)
     while True:
         changed = [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
         table = score_texts(views, changed).reshape(len(text), 10)
         probability = float(table[0, int(text[0])])
-        if table.max() <= probability * (1 + ROUNDING):
+        if not table.max() > probability * (1 + ROUNDING):  # nor where it is no number
             break
         text = changed[int(table.argmax())]
     share = table / np.maximum(table.sum(axis=1, keepdims=True), TINY)
@@ -93,12 +103,14 @@ def text_probabilities(view: np.ndarray, texts: list[str]) -> np.ndarray:
         view: (steps, 11) probabilities.
     """
     states, skips, lengths = _states(texts)
-    emitted = view[:, states].astype(np.float64)  # (steps, N, S)
+    view = view.astype(np.float64)
+    first = view[0, states]  # (N, S)
     reached = np.zeros(states.shape)
-    reached[:, 0] = emitted[0, :, 0]
-    reached[:, 1:2] = emitted[0, :, 1:2] * (lengths[:, None] > 0)
+    reached[:, 0] = first[:, 0]
+    reached[:, 1:2] = first[:, 1:2] * (lengths[:, None] > 0)
     logs = np.zeros(len(texts))
-    for step in emitted[1:]:
+    for classes in view[1:]:
+        step = classes[states]  # one step at a time: all of them are gigabytes for a long text
         came = reached.copy()
         came[:, 1:] += reached[:, :-1]
         came[:, 2:] += reached[:, :-2] * skips[:, 2:]

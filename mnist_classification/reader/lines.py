@@ -82,10 +82,13 @@ def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
     if not rings.any():
         return None
     erased = ndimage.binary_dilation(rings, iterations=2)
-    paper = np.where(erased, page.flat, 0)
-    return replace(
-        page, darkness=page.darkness - paper, flat=page.flat - paper, ink=page.ink & ~erased
+    # In its place comes the nearest paper, with the light that is there.
+    paper = ndimage.distance_transform_edt(
+        erased | page.ink, return_distances=False, return_indices=True
     )
+    darkness = np.where(erased, page.darkness[tuple(paper)], page.darkness)
+    flat = np.where(erased, page.flat[tuple(paper)], page.flat)
+    return replace(page, darkness=darkness, flat=flat, ink=page.ink & ~erased)
 
 
 def propose(page: Page) -> list[list[Region]]:

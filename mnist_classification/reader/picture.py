@@ -3,9 +3,9 @@
     pixels, scale = load_pixels("photo.jpg")          # (H, W, 3) uint8, at most 1,024 on a side
 
 Pictures come from strangers, so the size is checked before anything is decoded, the formats are
-those that Pillow reads by itself, and large pictures are shrunk while they are read. Two of its
-formats are left out: an icon is decoded before its size is known, and JPEG 2000 takes several times
-the memory of any other. `benchmarks/read_hostile.py` measures what pictures cost at most.
+those that Pillow reads by itself, and large pictures are shrunk, JPEGs while they are read. Two of
+its formats are left out: an icon is decoded before its size is known, and JPEG 2000 takes several
+times the memory of any other. `benchmarks/read_hostile.py` measures what pictures cost at most.
 """
 
 import io
@@ -21,6 +21,9 @@ from ..errors import PictureError
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 8 * MAX_PIXELS  # four channels of 16 bits, uncompressed
 MAX_BYTES_AT_ONCE = MAX_PIXELS  # of WebP, AVIF and HEIC, compressed well and read as a whole
+# What Pillow decodes in Python, pixel by pixel or, of comments, worse: a second for so much.
+SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain", "qoi")
+MAX_BYTES_SLOW, MAX_PIXELS_SLOW = 200_000, 1_000_000
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM"),  # Pillow imports the rest when it gets so far
@@ -109,10 +112,10 @@ def is_picture_name(path: Path) -> bool:
 
 
 def _open_file(path: Path) -> BinaryIO:
-    if not path.is_file():  # nor is a device or a pipe, which may never end
-        kind = "a folder" if path.is_dir() else "no file of that name"
-        raise PictureError(f"{kind}; expected a picture")
     try:
+        if not path.is_file():  # nor is a device or a pipe, which may never end
+            kind = "a folder" if path.is_dir() else "no file of that name"
+            raise PictureError(f"{kind}; expected a picture")
         return path.open("rb")
     except OSError as error:
         raise PictureError(f"can't be read: {error.strerror}") from None
@@ -143,6 +146,13 @@ def _open(file: BinaryIO) -> Image.Image:
             f"got a file that starts with {start[:8].hex() or 'nothing'}; expected a picture in "
             f"one of {', '.join(formats)}; try a PNG or JPEG copy"
         ) from None
+    slow = any(tile[0] in SLOW_DECODERS for tile in getattr(image, "tile", ()))
+    if slow and (size > MAX_BYTES_SLOW or image.width * image.height > MAX_PIXELS_SLOW):
+        raise PictureError(
+            f"got a {image.format} of a kind that takes long to decode, {size / 1e3:,.0f} kB "
+            f"and {image.width}×{image.height} pixels; expected at most "
+            f"{MAX_BYTES_SLOW // 1000} kB and a megapixel; try a PNG copy"
+        )
     try:
         frames = bool(getattr(image, "is_animated", False))
     except Exception:

@@ -9,6 +9,7 @@ views of several sizes if the first leaves doubt, and the guess stands whose num
 probable.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,8 @@ class Digit:
         label: 0 to 9.
         probability: of that label, were the line's other digits as they are read.
         probabilities: (10,) float32.
-        sure: whether the probability reaches the model's threshold.
+        sure: whether the probability, calibrated as a line's is, reaches the model's threshold;
+            in a sure line every digit is sure.
         box: (left, top, right, bottom) in pixels of the picture, upright.
         image28: (28, 28) uint8, its cut-out of the strip that the network saw; 0 is paper.
     """
@@ -214,11 +216,18 @@ class Reader:
     def _read_page(self, page: Page) -> list[Seen]:
         """Return the lines with a number on them, by the guess that is the most probable.
 
-        What was drawn around a number is erased where it was all that could be read.
+        What was drawn around numbers is erased where more can be read without it.
         """
         lines = self._read_guesses(page)
-        bare = None if lines else erase_rings(page, self.stages)
-        return lines if bare is None else self._read_guesses(bare)
+        bare = erase_rings(page, self.stages)
+        if bare is None:
+            return lines
+        more = self._read_guesses(bare)
+        if not lines:
+            return more
+        missing = Counter(_texts(lines)) - Counter(_texts(more))
+        better = len(more) > len(lines) and not missing and _worst(more) >= HARDLY
+        return more if better else lines
 
     def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
@@ -253,7 +262,7 @@ class Reader:
                     label=label,
                     probability=float(row[label]),
                     probabilities=row,
-                    sure=bool(row[label] >= self.threshold),
+                    sure=self.recognizer.calibrate(float(row[label])) >= self.threshold,
                     box=_on_picture(strip, place, page, scale),
                     image28=_cut_out(strip, place),
                 )
@@ -309,15 +318,15 @@ def choose(guesses: list[list[Seen]]) -> list[Seen]:
     ordered = sorted(guesses, key=_worst, reverse=True)
     best = ordered[0] if ordered else []
     for other in ordered[1:]:
-        ours, theirs = _text(best), _text(other)
+        ours, theirs = "\n".join(_texts(best)), "\n".join(_texts(other))
         more = ours != theirs and ours in theirs and "\n" not in theirs
         if more and best and _worst(other) >= HARDLY:
             best = other
     return best
 
 
-def _text(lines: list[Seen]) -> str:
-    return "\n".join(line.decoded.text for line in lines)
+def _texts(lines: list[Seen]) -> list[str]:
+    return [line.decoded.text for line in lines]
 
 
 def _worst(lines: list[Seen]) -> float:

@@ -15,7 +15,7 @@ HEIGHT = 32  # pixels of a strip
 PADDING = 8  # pixels of nothing at either end
 STEP = 2  # pixels along the strip per step of the network
 PAPER = 20  # percentile of a line's pixels that is surely paper, however thick the pen
-LONGEST = 1600  # pixels along the line; more is no line, or not one of digits
+LONGEST = 1600  # pixels along the line; what is longer is squeezed
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ class Strip:
     Attributes:
         image: (32, L) float32.
         region: where on the page it was cut from.
-        scale: pixels of the page per pixel of the strip.
+        scale: pixels of the page per pixel of the strip, across and down.
         first: (x, y) of the strip's place that shows the region's corner.
     """
 
     image: np.ndarray
     region: Region
-    scale: float
+    scale: tuple[float, float]
     first: tuple[int, int]
 
     def to_page(self, x: float, y: float) -> tuple[float, float]:
         """Return the place on the page that is at (x, y) on the strip."""
-        right = (x - self.first[0]) * self.scale
-        down = (y - self.first[1]) * self.scale
+        right = (x - self.first[0]) * self.scale[0]
+        down = (y - self.first[1]) * self.scale[1]
         region = self.region
         middle = (region.right - region.left) / 2
         return region.left + right, region.top + down + region.slope * (right - middle)
@@ -84,7 +84,7 @@ def cut_strip(darkness: np.ndarray, region: Region, share: float = 1.0) -> Strip
     image = np.zeros((HEIGHT, length + length % STEP), np.float32)
     top = (HEIGHT - rows) // 2
     image[top : top + rows, PADDING : PADDING + columns] = small
-    return Strip(image, region, high / rows, (PADDING, top))
+    return Strip(image, region, (wide / columns, high / rows), (PADDING, top))
 
 
 def _level(darkness: np.ndarray, region: Region) -> tuple[np.ndarray, Region]:

@@ -1,6 +1,6 @@
 """What else is on the strip, and what the camera makes of it.
 
-    darkness = photograph(ink * 0.8 + print_paper(shape, rng), rng)
+    darkness = photograph(ink * 0.8 + make_paper(shape, rng), rng)
 
 All in units of the ink: 0 is paper and 1 is full ink.
 """
@@ -132,7 +132,7 @@ def _walls(
 
 
 def smear(shape: tuple[int, int], rng: Rng) -> np.ndarray:
-    """Return a stamp's ring or an underline of the pen, pale, (32, W) float32."""
+    """Return a part of a stamp's ring, pale, (32, W) float32."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     radius = rng.uniform(12, 60)
     away = np.hypot(x - rng.uniform(-10, shape[1] + 10), y - rng.uniform(-40, HEIGHT + 40))

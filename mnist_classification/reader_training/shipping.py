@@ -58,8 +58,8 @@ def train_and_export(
     """Train a network, or go on with it, and write all that makes it a model.
 
     Args:
-        holdout: the last so many training images are kept for calibration: a contiguous block,
-            whose writers the network has hardly seen.
+        holdout: training images kept for calibration: the last whole block of so many, whose
+            writers the network has hardly seen.
 
     Raises:
         RunError: there is something in `output` that is not to be replaced.
@@ -131,7 +131,7 @@ multiplications. Its layers are convolutions, pooling and ReLU.
 
 ## What it learned from
 
-Lines made from MNIST's training images, all but the last {config["holdout"]:,}, and from digits and
+Lines made from MNIST's training images, all but {config["holdout"]:,}, and from digits and
 marks that a pen of our own draws; no other picture and no font. Each line was seen once.
 {last["step"]:,} steps in {last["seconds"]:,.0f} s on {config["environment"]["processor"]},
 {config["environment"]["threads"]} threads, PyTorch {config["environment"]["torch"]}.

@@ -1,7 +1,7 @@
 """Train the network that reads lines.
 
     with RunDirectory("runs/reader-seed0", settings.identity()) as run:
-        network = train(settings, source, run)
+        network, history = train(settings, source, run)
 
 Every line is seen once: the batch of a step is drawn by chance that starts from the seed and the
 step's number alone, so a run that was interrupted goes on with the very lines it would have had.

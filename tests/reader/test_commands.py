@@ -148,3 +148,12 @@ def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
 def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
     assert_one_line_error(run_command("predict", *arguments, cwd=tmp_path), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_no_text_is_printed_nevertheless(pictures, tmp_path):
+    shutil.copy(pictures / "0.png", tmp_path / os.fsdecode(b"\xff.png"))
+    shutil.copy(pictures / "1.png", tmp_path / "one.png")
+    result = run_process("predict", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "\\udcff.png: 7" in result.stdout
+    assert "one.png: 2" in result.stdout

@@ -1,12 +1,14 @@
 """From steps to numbers, held against counting all ways of spelling."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from mnist_classification.reader.decoding import (
     BLANK,
+    MOST,
     align,
     best_path,
     decode,
@@ -114,3 +116,30 @@ def test_a_digit_that_nothing_speaks_for_is_not_put_in():
     view = steps_for(BLANK, 7, BLANK, BLANK, BLANK, 3, BLANK)
     found = decode([view])
     assert put_in([view], found, 1) is found
+
+
+def test_a_long_text_costs_no_gigabytes():
+    digits = [3, 1] * 150
+    tracemalloc.start()
+    found = decode([steps_for(*digits)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.text == "31" * 150
+    assert len(found.text) > MOST
+    assert peak < 20e6
+    assert found.probabilities.shape == (300, 10)
+    assert (found.probabilities.argmax(axis=1) == digits).all()
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [MOST, MOST + 1])
+def test_a_text_around_the_longest_that_is_refined_is_read_alike(length):
+    digits = [n % 10 for n in range(length)]
+    found = decode([steps_for(*digits)])
+    assert found.text == "".join(map(str, digits))
+    assert found.probability == pytest.approx(0.99**length, rel=0.05)
+    assert found.probabilities.max(axis=1).min() > 0.95
+
+
+def test_what_is_no_number_comes_to_an_end():
+    decode([np.full((10, 11), np.nan)])

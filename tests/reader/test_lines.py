@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mnist_classification.reader.lines import find_rows, prepare, propose
-from mnist_classification.reader.strips import HEIGHT, PADDING, Region, cut_strip, normalise
+from mnist_classification.reader.strips import (
+    HEIGHT,
+    LONGEST,
+    PADDING,
+    Region,
+    cut_strip,
+    normalise,
+)
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from read_synthetic import Style, make_page
@@ -73,6 +80,16 @@ def test_a_strip_is_as_high_as_the_network_wants_and_maps_back(share):
     right, down = strip.to_page(x + 0.5, y + 0.5)
     assert abs(right - 122) <= 3
     assert abs(down - 42) <= 3
+
+
+def test_a_place_on_a_squeezed_strip_maps_back():
+    darkness = np.zeros((40, 6000), np.float32)
+    darkness[10:30, 5800:5812] = 1
+    strip = cut_strip(darkness, Region(0, 0, 6000, 40))
+    assert strip.image.shape[1] == LONGEST + 2 * PADDING
+    inked = np.flatnonzero((strip.image > 0.5).any(axis=0))
+    right, _ = strip.to_page(inked.mean() + 0.5, 0)
+    assert abs(right - 5806) <= 4
 
 
 def test_beyond_the_page_there_is_paper():

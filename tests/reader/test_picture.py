@@ -114,6 +114,8 @@ HOSTILE = {
     "bomb of 0.9 gigapixels, TIFF": (tiff(30_000, 30_000), "megapixels"),
     "bomb in a tile": (tiff(64, 64, tile=30_016), "901 megapixels"),
     "bomb in a tile of text": (FILES["tile of text.tif"](), "a tile's size is no number"),
+    "bomb of comments": (FILES["comments.pbm"](), "1,049 kB and 1×1 pixels; .* try a PNG copy"),
+    "bomb of levels": (FILES["49 megapixels of 254 levels.pgm"](), "takes long to decode"),
     "bomb in an icon": (ico(png(9_000, 9_000, bits=8, colour=6)), "expected a picture"),
     "81 megapixels": (png(9_000, 9_000, bits=8, colour=2), "81 megapixels"),
     "header of 2^62 pixels": (FILES["2⁶² pixels.png"](), "megapixels"),
@@ -236,6 +238,17 @@ def test_garbage_exif_does_not_matter(drawing):
 def test_arrays_that_are_no_pictures(array, part):
     with pytest.raises(PictureError, match=part):
         load_pixels(array)
+
+
+def test_slow_formats_are_read_where_they_are_small(drawing):
+    header = f"P6\n{drawing.shape[1]} {drawing.shape[0]}\n254\n".encode()
+    pixels, _ = load_pixels(header + drawing.tobytes())
+    assert abs(pixels.astype(int) - drawing).max() <= 1
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(PictureError, match="File name too long"):
+        load_pixels("x" * 300 + ".png")
 
 
 def test_missing_file_and_folder(tmp_path):

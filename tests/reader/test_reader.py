@@ -42,7 +42,7 @@ def test_shapes_in_which_no_digit_was_read_are_found():
     for left in (10, 40, 70):
         image[6:26, left : left + 10] = 1
     image[20:23, 85:88] = 1  # a point
-    strip = Strip(image, Region(0, 0, 84, 32), 1.0, (8, 0))
+    strip = Strip(image, Region(0, 0, 84, 32), (1.0, 1.0), (8, 0))
 
     def spans(*middles):
         return np.array([(middle // 2, middle // 2 + 1) for middle in middles])
@@ -161,7 +161,7 @@ def test_a_digit_says_all_about_itself(reader, three):
     assert digit.probabilities.shape == (10,)
     assert digit.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert digit.probability == digit.probabilities[3]
-    assert digit.sure == (digit.probability >= reader.threshold)
+    assert digit.sure == (reader.recognizer.calibrate(digit.probability) >= reader.threshold)
     left, top, right, bottom = digit.box
     ink = np.argwhere(np.asarray(three) < 128)
     assert abs(np.array([top, left]) - ink.min(axis=0)).max() <= 6
@@ -281,6 +281,20 @@ def test_a_digit_in_a_ring_is_read_without_it(reader, mnist, opening):
         image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
         ImageDraw.Draw(image).arc((10, 8, 150, 132), 20 + opening, 380, fill=30, width=4)
         assert reader.read(image).text == str(mnist.test.labels[index])
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
+    page = np.zeros((320, 160))
+    for index, top in ((2, 40), (9, 220)):  # a 1 in a ring, a 9 below it
+        digit = draw_digit(mnist.test.images[index], 60, 0)
+        page[top : top + len(digit), 60 : 60 + digit.shape[1]] = digit
+    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    ImageDraw.Draw(image).ellipse((10, 8, 150, 132), outline=30, width=4)
+    pixels = np.asarray(image)
+    if shadow:
+        pixels = (pixels * np.linspace(0.75, 1, 160)).astype(np.uint8)
+    assert reader.read(pixels).text == "1\n9"
 
 
 def test_a_digit_by_a_felt_pen_is_no_blot(reader, mnist):

@@ -45,7 +45,7 @@ function describe(strokes, looks, { smallest }) {
       label: Number(label),
       probability: probabilities[i][label],
       probabilities: probabilities[i],
-      sure: probabilities[i][label] >= calibration.threshold,
+      sure: calibrate(probabilities[i][label]) >= calibration.threshold,
       span: spans[i],
     };
   });
