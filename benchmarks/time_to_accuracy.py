@@ -35,6 +35,7 @@ from mnist_classification.recipes import (
     FOUR_EPOCHS,
     FRONTIER,
     ONE_EPOCH,
+    TEN_EPOCHS,
     TWO_FIFTHS_EPOCH,
     Recipe,
 )
@@ -47,8 +48,8 @@ from mnist_classification.whitening import whiten
 
 ORIGINAL = "the original's way"
 TUOMASO = "tuomaso's recipe"
-OURS = {r.name: r for r in [TWO_FIFTHS_EPOCH, *FRONTIER, ONE_EPOCH, FOUR_EPOCHS]}
-SLOW = (ORIGINAL, FRONTIER[-1].name, FOUR_EPOCHS.name)
+OURS = {r.name: r for r in [TWO_FIFTHS_EPOCH, *FRONTIER, ONE_EPOCH, FOUR_EPOCHS, TEN_EPOCHS]}
+SLOW = (ORIGINAL, FRONTIER[-1].name, FOUR_EPOCHS.name, TEN_EPOCHS.name)
 SLOW_EVERY = 3  # rounds
 
 

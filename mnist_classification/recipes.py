@@ -274,7 +274,7 @@ def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     for field, value in changes.items():
         if field not in current:
             raise RecipeError(unknown("setting", field, current))
-        kind = type(current[field])
+        kind = float if SETTINGS[field].__origin__ is float else type(current[field])
         try:
             value = kind(value)
         except ValueError:

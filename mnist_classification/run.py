@@ -36,7 +36,7 @@ CHECKPOINTS = "checkpoint-*.safetensors"
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
     *("model", "training", "distributed", "data", "augment", "optimizers"),
-    *("sampling", "whitening", "alexnet"),
+    *("sampling", "layers", "whitening", "alexnet"),
 )
 
 

@@ -349,9 +349,12 @@ def test_code_and_processor_are_part_of_what_a_run_is(small, tmp_path):
     assert code_version().startswith(mnist_classification.__version__)
     copy = tmp_path / "mnist_classification"
     shutil.copytree(ROOT / "mnist_classification", copy, ignore=shutil.ignore_patterns("*.gz"))
-    (copy / "training.py").write_text((copy / "training.py").read_text() + "\n# changed\n")
     code = "from mnist_classification.run import code_version; print(code_version())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() != code_version()
+    versions = {code_version()}
+    for module in ("training.py", "layers.py"):
+        (copy / module).write_text((copy / module).read_text() + "\n# changed\n")
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        versions.add(done.stdout.strip())
+    assert len(versions) == 3

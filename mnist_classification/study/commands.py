@@ -54,9 +54,9 @@ def experiment(
     precision:
         auto, bfloat16 or float32; else the experiment's own, float32 for run.
     workers:
-        Processes at a time; else one per core, or one on a GPU. For frontier: one.
+        Processes at a time; else one per core, or one on a GPU; one where seconds are the point.
     threads:
-        Threads per process; else one. For frontier: one per core.
+        Threads per process; else one; one per core where seconds are the point, as in frontier.
     checkpoints:
         Keep one of each epoch, so that long runs that were stopped go on where they were.
     engine:

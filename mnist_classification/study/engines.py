@@ -39,7 +39,7 @@ from ..data import Mnist, load_mnist, set_aside
 from ..device import environment, keep_freed_memory, pick_device, use_threads
 from ..errors import ExperimentError, MnistError, unknown
 from ..files import TEMPORARY
-from ..run import RunDirectory, code_version, identify
+from ..run import CHECKPOINTS, RunDirectory, code_version, identify
 from ..trained import file_checksum
 from ..training import fit
 from .experiments import Run
@@ -194,7 +194,7 @@ def _open(run: Run, data: Mnist, options: Options, folder: Path) -> RunDirectory
     identity = identify(run.recipe, run.seed, data, run.precision, weights, where)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / "unfinished" / f"{Path(run.file_name).stem}-{digest}"
-    return RunDirectory(path, identity, resume=any(path.glob("checkpoint-*")))
+    return RunDirectory(path, identity, resume=any(path.glob(CHECKPOINTS)))
 
 
 class _Telling:

@@ -54,7 +54,7 @@ def goal_table(rows: dict[str, list[Result]]) -> str:
         seconds = median(run.total_seconds for run in row)
         lines.append(
             f"| {goal:.2%} | {row[0].recipe.name} | {mean_cell(_accuracies(row))} "
-            f"| {seconds:.2f} | {p_cell(p)} | {record_or_row(p)} |"
+            f"| {seconds:.2f} | {p_cell(p)} | {judge(_accuracies(row), goal, seconds)} |"
         )
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ Every figure is computed from result files.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -328,23 +329,31 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
         "| students' images | employees' images | log-loss |",
         "|---|---|---|" + "---|" * len(folds) + "---|---|---|",
     ]
-    names = dict.fromkeys(results[0].recipe.name for results in rows.values())
-    for name in names:
-        by_fold = {r[0].fold: r for r in rows.values() if r[0].recipe.name == name}
+    kinds = dict.fromkeys((r[0].recipe.name, r[0].precision) for r in rows.values())
+    precisions = Counter(name for name, _ in kinds)
+    for name, precision in kinds:
+        by_fold = {
+            r[0].fold: r
+            for r in rows.values()
+            if (r[0].recipe.name, r[0].precision) == (name, precision)
+        }
         accuracies = [
             f"{np.mean(_accuracies(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
         ]
         mean = np.mean([np.mean(_accuracies(results)) for results in by_fold.values()])
-        groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
-        students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
+        students = employees = "–"  # which other data has not
+        if all(results[0].data == MNIST_FINGERPRINT for results in by_fold.values()):
+            groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
+            students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
         runs = sum(len(results) for results in by_fold.values())
         losses = [
             np.mean([np.nan if r.log_loss is None else r.log_loss for r in results])
             for results in by_fold.values()
         ]
         loss = "–" if np.isnan(losses).any() else f"{np.mean(losses):.4f}"
+        called = name if precisions[name] == 1 else f"{name}, {precision}"
         lines.append(
-            f"| {name} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
+            f"| {called} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
             f"| {students} | {employees} | {loss} |"
         )
     return "\n".join(lines)
@@ -412,8 +421,11 @@ def _where(rows: Rows) -> str:
     other = sum(result.test_precision != result.precision for result in results)
     tested = f", {other} of them tested in float32" if other else ""
     minutes = sum(result.total_seconds for result in results) / 60
-    holdouts = sorted({result.holdout for result in results if result.holdout})
-    judged = f"accuracy on hold-outs of {holdouts[0]:,} training images; " if holdouts else ""
+    holdouts = [f"{n:,}" for n in sorted({result.holdout for result in results}) if n]
+    blocks = f"hold-outs of {' or '.join(holdouts)} training images"
+    whole = sum(not result.holdout for result in results)
+    some = f", {whole} of them on the test set" if whole else ""
+    judged = f"accuracy on {blocks}{some}; " if holdouts else ""
     return (
         f"{len(results)} runs, {judged}{minutes:.0f} minutes of process time, "
         f"{' and '.join(precisions)}{tested}; {'; '.join(places)}; "
@@ -451,7 +463,7 @@ def _precision(before: Result, after: Result) -> str:
 
 
 def _short(row: str) -> str:
-    """Return the row's name without the precision, which the footnote gives."""
+    """Return the row's name with its precision after a comma."""
     return row.replace("+precision=", ", ")
 
 

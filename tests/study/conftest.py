@@ -1,8 +1,10 @@
 """Results as the study has them: measured ones, and ones that are made up to be known by hand."""
 
+import json
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.recipes import find_recipe
@@ -27,6 +29,22 @@ def results(data, tmp_path_factory) -> Path:
             run = Run(find_recipe(name), seed)
             save_result(folder / run.file_name, measure(run, data, Options()))
     return folder
+
+
+def verdict_on(results) -> str:
+    """Return what three seeds each say of the second row, which depends on the machine.
+
+    By Welch's test; where it says nothing, a table goes on with what it could have shown.
+    """
+    before, after = (
+        [
+            json.loads(path.read_text())["test_accuracy"]
+            for path in sorted(results.glob(f"{name}-*"))
+        ]
+        for name in ROWS
+    )
+    told = stats.ttest_ind(after, before, equal_var=False).pvalue < 0.05
+    return "helps" if told else "not enough seeds to tell"
 
 
 def result_with(name, seed, errors, labels, **changes) -> Result:

@@ -17,7 +17,7 @@ from mnist_classification.study.tables import (
     update_section,
 )
 
-from .conftest import cells, result_with, rows_with
+from .conftest import cells, result_with, rows_with, verdict_on
 
 
 def test_report_has_every_row_and_a_verdict(results, data):
@@ -27,7 +27,7 @@ def test_report_has_every_row_and_a_verdict(results, data):
         mean = 100 * np.mean([result.test_accuracy for result in of_row])
         assert f"| {name} |" in text
         assert f"{mean:.3f} ± " in text
-    assert "| helps |" in text
+    assert f"| {verdict_on(results)}" in text
 
 
 def test_ladder_report_by_hand(mnist):
@@ -104,6 +104,7 @@ def test_folds_by_hand(mnist):
             *("decay", 0, errors, mnist.test.labels),
             **{"holdout": 10_000, "fold": fold, "predictions": "".join(map(str, digits))},
             log_loss=fold / 100,
+            data=mnist.fingerprint,
         )
         rows[result.row] = [result]
     text = report(fold_tables, rows, mnist)
@@ -111,6 +112,10 @@ def test_folds_by_hand(mnist):
         *("2", "99.450%", "99.000%", "99.900%", "99.000%", "99.900%", "0.0200")
     ]
     assert "accuracy on hold-outs of 10,000 training images" in text
+    again = [type(r)(**vars(r) | {"precision": "bfloat16"}) for row in rows.values() for r in row]
+    both = report(fold_tables, rows | {result.row: [result] for result in again[:1]}, mnist)
+    assert cells(both, "decay, float32")[1:3] == ["2", "99.450%"]
+    assert cells(both, "decay, bfloat16")[1:3] == ["1", "99.000%"]
 
 
 def test_details_by_hand(mnist):
