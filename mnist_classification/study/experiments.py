@@ -313,7 +313,8 @@ def choose_runs(
             last; only for `run`.
 
     Raises:
-        ExperimentError: there is no such experiment, or its own rows are to be changed.
+        ExperimentError: there is no such experiment, its own rows are to be changed, or weights are
+            given that none of its runs starts from.
     """
     if name == "run":
         if not recipes or not seeds:
@@ -325,7 +326,8 @@ def choose_runs(
             for recipe in recipes.split(",")
             for fold in (parse_numbers("folds", folds) if folds else [None])
         ]
-        return [run for row in rows for run in row.runs(pretrained_weights)], False
+        runs = [run for row in rows for run in row.runs(pretrained_weights)]
+        return _with_weights(runs, pretrained_weights), False
     if name not in EXPERIMENTS:
         raise ExperimentError(unknown("experiment", name, [*EXPERIMENTS, "run"]))
     if recipes or seeds or holdout or folds:
@@ -335,7 +337,17 @@ def choose_runs(
     runs = EXPERIMENTS[name].runs(pretrained_weights)
     if precision:
         runs = [replace(run, precision=precision) for run in runs]
-    return runs, EXPERIMENTS[name].timed
+    return _with_weights(runs, pretrained_weights), EXPERIMENTS[name].timed
+
+
+def _with_weights(runs: list[Run], weights: Path | None) -> list[Run]:
+    """Return the runs; refuse weights that none of them starts from."""
+    if weights and not any(run.pretrained_weights for run in runs):
+        raise ExperimentError(
+            f"got --pretrained-weights {weights}, and no run with the network alexnet, which they "
+            f"are for; try --recipes sgd-alexnet"
+        )
+    return runs
 
 
 def parse_numbers(what: str, text: str) -> list[int]:

@@ -62,6 +62,13 @@ def test_a_runs_name_says_all_that_sets_it_apart():
     assert weights.row == "decay+pretrained"
 
 
+@pytest.mark.parametrize("options", [{"recipes": "sgd", "seeds": "0"}, {}])
+def test_pretrained_weights_that_no_run_starts_from_are_refused(options):
+    name = "run" if options else "ladder"
+    with pytest.raises(ExperimentError, match="no run with the network alexnet"):
+        choose_runs(name, **options, pretrained_weights=Path("weights"))
+
+
 def test_pretrained_weights_are_for_alexnet_alone():
     runs = EXPERIMENTS["failed-ideas"].runs(Path("weights"))
     assert {run.recipe.network for run in runs if run.pretrained_weights} == {"alexnet"}
