@@ -73,8 +73,8 @@ class Recipe:
     schedule: Annotated[
         Literal["constant", "linear"], "learning rate over the run: constant, or falling to zero"
     ] = "constant"
-    warmup_share: Annotated[float, "share of the run in which it rises; 0 = off", BELOW_1] = 0.0
-    label_smoothing: Annotated[float, "share of a label given to all ten; 0 = off", BELOW_1] = 0.0
+    warmup_share: Annotated[float, "share of the run with a rising rate; 0 = off", BELOW_1] = 0.0
+    label_smoothing: Annotated[float, "share of a label for all ten digits; 0 = off", BELOW_1] = 0.0
     loss_reduction: Annotated[
         Literal["sum", "mean"], "how a batch's losses are joined; summing multiplies SGD's steps"
     ] = "sum"
