@@ -146,13 +146,13 @@ def sixteen_bits(channels: int) -> bytes:
 
 
 def crowd() -> bytes:
-    """Return 60 rows of some hundred digits each, at the size that a page is read at."""
-    seven = 255 - load_mnist().test.images[0][7:27, 6:24]
-    small = np.asarray(Image.fromarray(seven).resize((9, 10), Image.Resampling.BICUBIC))
-    page = np.full((1024, 1024), 255, np.uint8)
-    for top in range(3, 1013, 17):
+    """Return 19 rows of 101 digits each: more marks on a page are taken for texture."""
+    seven = 255 - load_mnist().test.images[0][5:27, 5:24]
+    small = np.asarray(Image.fromarray(seven).resize((9, 12), Image.Resampling.BICUBIC))
+    page = np.full((24 * 19, 1024), 255, np.uint8)
+    for top in range(2, len(page), 24):
         for left in range(3, 1012, 10):
-            page[top : top + 10, left : left + 9] = small
+            page[top : top + 12, left : left + 9] = small
     return encode(Image.fromarray(page), "PNG")
 
 
@@ -185,7 +185,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tile of 0.9 gigapixels.tif": lambda: tiff(64, 64, tile=30_016),
     "tile of text.tif": lambda: tiff(64, 64, text=100_000),
     # much to read, slow to decode
-    "60 rows of 100 digits.png": crowd,
+    "19 rows of 101 digits.png": crowd,
     "comments.pbm": lambda: b"P1\n1 1\n" + b"#\n" * 2**19 + b"1\n",
     "49 megapixels of 254 levels.pgm": lambda: b"P5\n7000 7000\n254\n" + bytes(49_000_000),
     # headers that lie, files cut off
