@@ -17,7 +17,7 @@ from ..data import Mnist
 from ..errors import ModelError
 from .results import Result
 from .statistics import p_of_reaching, summarize
-from .tables import frontier_tables, interval_cell, mean_cell
+from .tables import accuracies_of, frontier_tables, interval_cell, mean_cell
 
 GOALS = (0.99, 0.992, 0.995, 0.997, 0.9974, 0.9978)
 LEVEL = 0.01  # of the test by which a mean is a record
@@ -45,16 +45,16 @@ def goal_table(rows: dict[str, list[Result]]) -> str:
     ]
     fastest = sorted(rows.values(), key=lambda row: median(run.total_seconds for run in row))
     for goal in GOALS:
-        reached = [row for row in fastest if reaches(_accuracies(row), goal)]
+        reached = [row for row in fastest if reaches(accuracies_of(row), goal)]
         if not reached:
             lines.append(f"| {goal:.2%} | none | | | | missed |")
             continue
         row = reached[0]
-        p = p_of_reaching(_accuracies(row), goal)
+        p = p_of_reaching(accuracies_of(row), goal)
         seconds = median(run.total_seconds for run in row)
         lines.append(
-            f"| {goal:.2%} | {row[0].recipe.name} | {mean_cell(_accuracies(row))} "
-            f"| {seconds:.2f} | {p_cell(p)} | {judge(_accuracies(row), goal, seconds)} |"
+            f"| {goal:.2%} | {row[0].recipe.name} | {mean_cell(accuracies_of(row))} "
+            f"| {seconds:.2f} | {p_cell(p)} | {judge(accuracies_of(row), goal, seconds)} |"
         )
     return "\n".join(lines)
 
@@ -72,9 +72,9 @@ def choosing_table(rows: dict[str, list[Result]], data: Mnist) -> str:
         triples = [majority(three) for three in itertools.combinations(digits, 3)]
         best = max((float((three == labels).mean()) for three in triples), default=math.nan)
         cells = [
-            mean_cell(_accuracies(row)),
+            mean_cell(accuracies_of(row)),
             f"{(majority(digits) == labels).mean():.2%}",
-            f"{max(_accuracies(row)):.2%}",
+            f"{max(accuracies_of(row)):.2%}",
             "–" if math.isnan(best) else f"{best:.2%}",
         ]
         lines.append(f"| {row[0].recipe.name} | {' | '.join(cells)} |")
@@ -97,7 +97,7 @@ def committee_table(row: Sequence[Result], data: Mnist) -> str:
         "| networks | mean ± sd (n) | 95% interval | seconds, median | goal | p | is |",
         "|---|---|---|---|---|---|---|",
     ]
-    labels, alone = row[0].labels(data), _accuracies(row)
+    labels, alone = row[0].labels(data), accuracies_of(row)
     cells = [mean_cell(alone), interval_cell(summarize(alone).interval)]
     lines.append(
         f"| 1 | {' | '.join(cells)} | {median(r.total_seconds for r in row):.0f} | – | – | – |"
@@ -176,7 +176,3 @@ def count_votes(voters: Sequence[np.ndarray]) -> np.ndarray:
         # More than all later ones together, and even the first of them far less than a vote.
         votes[np.arange(len(digits)), digits] += 1 + 1e-5 * 0.5**number
     return votes
-
-
-def _accuracies(row: Sequence[Result]) -> list[float]:
-    return [run.accuracy for run in row]

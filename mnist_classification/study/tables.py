@@ -64,7 +64,7 @@ def short_frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for results in rows.values():
-        name, values = results[0].recipe.name, _accuracies(results)
+        name, values = results[0].recipe.name, accuracies_of(results)
         threads = {result.environment["threads"] for result in results}
         lines.append(
             f"| `{name}` | {mean_cell(values).rpartition(' ')[0]}% | {len(values)} "
@@ -99,7 +99,7 @@ def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
         if recipe and recipe.name in rows:
             lines.append(
                 f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
-                f"| {mean_cell(_accuracies(rows[recipe.name]))} "
+                f"| {mean_cell(accuracies_of(rows[recipe.name]))} "
                 f"| {_short_verdict(verdicts.get(recipe.name))} |"
             )
     return ["\n".join(lines)]
@@ -148,7 +148,7 @@ def exploration_tables(rows: Rows, _data: Mnist) -> list[str]:
         "|---|---|---|---|",
     ]
     for row, results in rows.items():
-        values = _accuracies(results)
+        values = accuracies_of(results)
         lines.append(
             f"| {row} | {_change(RECIPES['vanilla'], results[0].recipe)} | {mean_cell(values)} "
             f"| {_inside('vanilla', values, 1)} |"
@@ -175,8 +175,8 @@ def compare_rows(
         )
     (comparison,) = _compare([(before, after)])
     facts: dict[str, Any] = {
-        "before": _accuracies(before),
-        "after": _accuracies(after),
+        "before": accuracies_of(before),
+        "after": accuracies_of(after),
         "difference": comparison.difference,
         "interval": [_json_number(bound) for bound in comparison.interval],
         "p_value": _json_number(comparison.p_value),
@@ -242,7 +242,7 @@ def _ladder_table(rows: Rows) -> str:
     claims = sum(row in ORIGINAL for row in rows)
     for recipe in LADDER:
         if recipe.name in rows:
-            values = _accuracies(rows[recipe.name])
+            values = accuracies_of(rows[recipe.name])
             lines.append(
                 f"| {recipe.name} | {_change(above, recipe)} | {_original(recipe.name)} "
                 f"| {mean_cell(values)} | {interval_cell(summarize(values).interval)} "
@@ -338,9 +338,9 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
             if (r[0].recipe.name, r[0].precision) == (name, precision)
         }
         accuracies = [
-            f"{np.mean(_accuracies(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
+            f"{np.mean(accuracies_of(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
         ]
-        mean = np.mean([np.mean(_accuracies(results)) for results in by_fold.values()])
+        mean = np.mean([np.mean(accuracies_of(results)) for results in by_fold.values()])
         students = employees = "–"  # which other data has not
         if all(results[0].data == MNIST_FINGERPRINT for results in by_fold.values()):
             groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
@@ -385,7 +385,7 @@ def _detail_table(rows: Rows, data: Mnist) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, results in rows.items():
-        summary = summarize(_accuracies(results))
+        summary = summarize(accuracies_of(results))
         share = _share_right(results, data)
         cells = ["–"] * 3
         if results[0].data == MNIST_FINGERPRINT:
@@ -438,12 +438,13 @@ def _threads(counts: set[int]) -> str:
     return f"{' or '.join(map(str, sorted(counts)))} thread{'s' if max(counts) > 1 else ''}"
 
 
-def _accuracies(results: Sequence[Result]) -> list[float]:
+def accuracies_of(results: Sequence[Result]) -> list[float]:
+    """Return each run's accuracy, 0 to 1."""
     return [result.accuracy for result in results]
 
 
 def _compare(pairs: Sequence[tuple[list[Result], list[Result]]]) -> list[Comparison]:
-    return compare_family([(_accuracies(a), _accuracies(b)) for a, b in pairs])
+    return compare_family([(accuracies_of(a), accuracies_of(b)) for a, b in pairs])
 
 
 def _change(above: Recipe | None, recipe: Recipe) -> str:
@@ -475,7 +476,7 @@ def mean_cell(values: Sequence[float]) -> str:
 
 
 def _mean_cells(results: Sequence[Result]) -> str:
-    values = _accuracies(results)
+    values = accuracies_of(results)
     return f"{mean_cell(values)} | {interval_cell(summarize(values).interval)}"
 
 
