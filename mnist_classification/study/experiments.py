@@ -276,12 +276,15 @@ EXPERIMENTS = {
     "committees-unseen": Experiment(
         _rows(["four-epochs"], range(10, 30), "auto"), records.committee_tables, timed=True
     ),
-    # The fifth attempt, on a machine with bfloat16, and committees of its networks.
+    # The fifth attempt, on a machine with bfloat16, and committees of its networks, likewise.
     "accurate-residual": Experiment(
         _rows(["ten-epochs"], TEN, "auto"), records.accurate_tables, timed=True
     ),
     "committees-residual": Experiment(
-        _rows(["ten-epochs"], TEN, "auto"), records.committee_tables, timed=True
+        _rows(["ten-epochs"], range(30), "auto"), records.committee_tables, timed=True
+    ),
+    "committees-residual-unseen": Experiment(
+        _rows(["ten-epochs"], range(10, 30), "auto"), records.committee_tables, timed=True
     ),
     # Which number of epochs, or which batch, gives the original's figure for this row.
     "exploration": Experiment(
