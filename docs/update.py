@@ -43,7 +43,7 @@ def generate(kind: str, name: str, short: bool) -> str:
     """
     if kind == "table":
         result = json.loads((ROOT / "results" / "benchmarks" / f"{name}.json").read_text())
-        module = re.sub("_(busy|float32|accurate|one_epoch|residual)$", "", name)
+        module = re.sub("_(busy|float32|accurate|one_epoch|residual|intel)$", "", name)
         benchmark = importlib.import_module(module)
         return (benchmark.short_table if short else benchmark.table)(result) + "\n"
     experiment, data = EXPERIMENTS[name], mnist()
