@@ -86,7 +86,7 @@ def main() -> None:
         sys.exit(f"error: got {options.images} images; expected 1 or more")
     try:
         make(options.images, options.seed, options.output)
-    except MnistError as error:
+    except (MnistError, OSError) as error:  # the latter if the disk is full
         sys.exit(f"error: {error}")
     print(f"{options.images:,} images in {options.output}")
 

@@ -45,6 +45,6 @@ def train_reader(
     )
     found = made.calibration
     print(
-        f"{output}: {made.size:,} bytes; {found.exact:.1%} of {found.lines:,} held-back lines read "
-        f"right; sure from {found.threshold:.3f} on, {found.coverage:.1%} of them"
+        f"{output}: {made.size:,} bytes; of the held-back lines on which a number was read "
+        f"{found.exact:.1%} right; sure from {found.threshold:.3f} on, {found.coverage:.1%} of them"
     )

@@ -20,7 +20,7 @@ from ..device import environment, pick_precision
 from ..errors import RunError
 from ..files import write_atomically
 from ..reader.recognizer import load_recognizer
-from ..run import RunDirectory
+from ..run import RunDirectory, check_seed
 from .calibration import Calibration, calibrate
 from .export import export_onnx
 from .glyphs import make_glyphs
@@ -62,8 +62,12 @@ def train_and_export(
             writers the network has hardly seen.
 
     Raises:
-        RunError: there is something in `output` that is not to be replaced.
+        RunError: there is something in `output` that is not to be replaced, or a number is out of
+            its range.
     """
+    check_seed(seed)
+    if workers < 0:
+        raise RunError(f"got {workers} workers; expected 0 or more")
     if holdout < 1000:
         raise RunError(f"got a hold-out of {holdout} images; expected at least 1000 to calibrate")
     data = load_mnist(data_dir, holdout=holdout)
@@ -148,15 +152,17 @@ none of them.
 
 ## When it is sure
 
-Chosen on one half of {found["lines"]:,} made lines by writers that it has not learned from, and
-judged on the other; they are harder than most pictures. There {found["exact"]:.1%} are read exactly
-right. A number is sure from a probability of {found["threshold"]:.3f} on, chosen so that 99% of the
-sure ones are right: {found["coverage"]:.1%} are sure, and {found["right_if_sure"]:.2%} of these are
-right. Expected calibration error {found["error_before"]:.2%} before and {found["error"]:.2%} after
-a logistic regression (slope {found["slope"]:.3f}, offset {found["offset"]:.3f}).
+Chosen on one half of {found["lines"]:,} made lines on which it reads a number, by writers that it
+has not learned from, and judged on the other; they are harder than most pictures. Of these
+{found["exact"]:.1%} are read exactly right. A number is sure from a probability of
+{found["threshold"]:.3f} on, chosen so that 99% of the sure ones are right: {found["coverage"]:.1%}
+are sure, and {found["right_if_sure"]:.2%} of these are right. Expected calibration error
+{found["error_before"]:.2%} before and {found["error"]:.2%} after a logistic regression (slope
+{found["slope"]:.3f}, offset {found["offset"]:.3f}).
 
 ## Limits
 
-It reads digits 0 to 9 in a line, and nothing else: points, commas, signs and letters are passed
-over. Lines on their side or on their head are not read. Licence: MIT, as the project.
+It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are some signs
+and letters, while others, such as brackets and dollar signs, are read as digits. Lines on their
+side or on their head are not read. Licence: MIT, as the project.
 """

@@ -59,7 +59,8 @@ def describe_reader(model: Path) -> dict[str, Any]:
     import onnx  # slow to import
 
     recognizer = load_recognizer(model)  # it says what is wrong with a file that is no reader's
-    layers, weights = read_layers(onnx.load(model / "model.onnx").graph)
+    file = model if model.is_file() else model / "model.onnx"
+    layers, weights = read_layers(onnx.load(file).graph)
     with np.errstate(over="ignore"):  # said below
         halves = np.concatenate([part.ravel() for part in weights]).astype("<f2")
     if not np.isfinite(halves).all():

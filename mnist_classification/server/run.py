@@ -50,12 +50,17 @@ def bind(host: str, port: int) -> socket.socket:
             listener.bind(address)
             stack.pop_all()
     except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ServeError(
-            f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
-            f"try --port 0, which takes any"
-        ) from None
+        raise port_error(host, port, error) from None
     return listener
+
+
+def port_error(host: str, port: int, error: Exception) -> ServeError:
+    """Return what is said of a port that can't be had."""
+    reason = getattr(error, "strerror", None) or error
+    return ServeError(
+        f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
+        f"try --port 0, which takes any"
+    )
 
 
 class _Server(uvicorn.Server):
@@ -64,9 +69,12 @@ class _Server(uvicorn.Server):
     stopped_by: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         assert sockets is not None
         host, port = sockets[0].getsockname()[:2]
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # both may have it who don't listen yet; the later one may not
+            raise port_error(host, port, error) from None
         print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -329,14 +329,13 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
         "| students' images | employees' images | log-loss |",
         "|---|---|---|" + "---|" * len(folds) + "---|---|---|",
     ]
-    kinds = dict.fromkeys((r[0].recipe.name, r[0].precision) for r in rows.values())
-    precisions = Counter(name for name, _ in kinds)
-    for name, precision in kinds:
-        by_fold = {
-            r[0].fold: r
-            for r in rows.values()
-            if (r[0].recipe.name, r[0].precision) == (name, precision)
-        }
+    kinds: dict[tuple[str, str, bool], dict[int | None, Sequence[Result]]] = {}
+    for results in rows.values():
+        run = results[0]
+        kind = run.recipe.name, run.precision, run.pretrained_weights is not None
+        kinds.setdefault(kind, {})[run.fold] = results
+    precisions = Counter((name, pretrained) for name, _, pretrained in kinds)
+    for (name, precision, pretrained), by_fold in kinds.items():
         accuracies = [
             f"{np.mean(accuracies_of(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
         ]
@@ -351,7 +350,8 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
             for results in by_fold.values()
         ]
         loss = "–" if np.isnan(losses).any() else f"{np.mean(losses):.4f}"
-        called = name if precisions[name] == 1 else f"{name}, {precision}"
+        called = name + ", pretrained" * pretrained
+        called += f", {precision}" * (precisions[name, pretrained] > 1)
         lines.append(
             f"| {called} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
             f"| {students} | {employees} | {loss} |"

@@ -245,3 +245,10 @@ def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
 def test_a_hold_out_too_small_to_calibrate_on_is_refused(tmp_path):
     with pytest.raises(RunError, match="at least 1000"):
         train_and_export(tmp_path, steps=1, holdout=10)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"workers": -1}])
+def test_numbers_out_of_range_are_refused_before_anything_is_made(tmp_path, wrong):
+    with pytest.raises(RunError, match=r"got .*-1.*; expected 0"):
+        train_and_export(tmp_path / "new", steps=1, **wrong)
+    assert not (tmp_path / "new").exists()

@@ -248,7 +248,9 @@ async def test_a_number_can_be_drawn_and_undone_by_keyboard(chromium, page_file)
     page = await open_page(chromium, page_file.as_uri(), complaints, **DESKTOP)
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.id") == "pad"
-    await page.keyboard.press(" ")
+    for _ in range(4):
+        await page.keyboard.down(" ")  # held down, which counts once
+    await page.keyboard.up(" ")
     for _ in range(14):
         await page.keyboard.press("ArrowDown")
     await page.keyboard.press(" ")
@@ -296,6 +298,12 @@ async def test_strokes_stay_on_the_paper_when_the_window_turns(chromium, page_fi
     page = await open_page(chromium, page_file.as_uri(), [], **PHONE)
     await draw_line(page, *ONE)
     await draw_line(page, *SEVEN)
+    upright, drawn = page.viewport_size, await page.evaluate("strokes")
+    for view in ({"width": 844, "height": 390}, upright) * 2:  # there and back, twice
+        await page.set_viewport_size(view)
+        await page.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+    for before, after in zip(drawn, await page.evaluate("strokes"), strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-6)
     await page.set_viewport_size({"width": 844, "height": 390})
     await page.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
     _, (width, height) = await place_of_paper(page)
@@ -395,12 +403,14 @@ async def test_what_the_server_refuses_is_said_in_its_words(chromium, server):
     refused = httpx.post(f"{server.url}/read", content=b"<b>no picture</b>").json()["error"]
     await page.locator("#notice:has-text('expected')").wait_for()
     assert await page.inner_text("#notice") == refused
+    assert await page.inner_text("#answer") == "The picture was not read"
     await hand_over(page, "drop", b"hello", "text/plain")
     assert await page.inner_text("#notice") == "That is no picture."
     blank = io.BytesIO()
     Image.new("L", (80, 40), 255).save(blank, "PNG")
     await hand_over(page, "drop", blank.getvalue())
     await page.locator("#answer:has-text('No digit on this picture')").wait_for()
+    assert await page.inner_text("#spoken") == "No digit on this picture"
     await page.context.close()
 
 
@@ -450,6 +460,11 @@ async def test_the_policy_stops_what_is_not_the_page_s_own(chromium, page_file):
     assert not await page.evaluate("window.hacked")
     assert any("Content Security Policy" in complaint for complaint in complaints)
     await page.context.close()
+
+
+def test_a_models_file_makes_a_page_as_its_folder_does(tmp_path):
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
+    assert page_html(tmp_path / "model.onnx") == page_html(tmp_path)
 
 
 def test_a_model_that_is_no_reader_is_refused_in_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """`mnist serve` as its clients meet it: a real server, real sockets, and clients that misbehave."""
 
+import asyncio
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import httpx
 import onnx
 import pytest
 import schemathesis
+import uvicorn
 from conftest import ROOT, assert_one_line_error, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from mnist_classification.errors import ServeError
 from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.server.limits import Limits
 from mnist_classification.server.page import page_html
+from mnist_classification.server.run import _Server, bind
 from mnist_classification.server.uploads import RefusedError, split_form, to_json
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -377,6 +380,14 @@ def test_a_port_in_use_is_said_in_one_line(server):
     result = run_command("serve", "--port", server.port)
     assert_one_line_error(result, str(server.port), "in use", "--port 0")
     assert result.stdout == ""
+
+
+def test_of_two_that_start_at_once_the_later_says_that_the_port_is_in_use():
+    with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as later:
+        first.listen()
+        server = _Server(uvicorn.Config(lambda: None, lifespan="off"))
+        with pytest.raises(ServeError, match=f"port {first.getsockname()[1]}: .*in use"):
+            asyncio.run(server.serve(sockets=[later]))
 
 
 def test_a_model_that_is_no_good_is_said_before_anything_listens(tmp_path):

@@ -116,6 +116,10 @@ def test_folds_by_hand(mnist):
     both = report(fold_tables, rows | {result.row: [result] for result in again[:1]}, mnist)
     assert cells(both, "decay, float32")[1:3] == ["2", "99.450%"]
     assert cells(both, "decay, bfloat16")[1:3] == ["1", "99.000%"]
+    other = [type(result)(**vars(again[0]) | {"precision": "float32", "pretrained_weights": "ab"})]
+    both = report(fold_tables, rows | {other[0].row: other}, mnist)
+    assert cells(both, "decay")[1:3] == ["2", "99.450%"]
+    assert cells(both, "decay, pretrained")[1:3] == ["1", "99.000%"]
 
 
 def test_details_by_hand(mnist):

@@ -9,6 +9,7 @@ const pad = find("pad");
 
 let strokes = []; // arrays of [x, y] in pixels of the paper
 let size = { width: 0, height: 0 };
+let drawn = null; // that size when the last stroke was, and the strokes' scale since then
 let pointer = null; // the one that is drawing
 let cursor = null; // where the keyboard's pen is, and whether it is down
 
@@ -53,7 +54,11 @@ function resize() {
   const { clientWidth: width, clientHeight: height } = paper;
   if (!width || !height) return;
   if (size.width) {
-    const factor = Math.min(width / size.width, height / size.height);
+    // From the paper as it was drawn on: turned there and back, a phone has the strokes as before.
+    drawn ??= { ...size, scale: 1 };
+    const scale = Math.min(width / drawn.width, height / drawn.height);
+    const factor = scale / drawn.scale;
+    drawn.scale = scale;
     strokes = strokes.map((stroke) => stroke.map(([x, y]) => [x * factor, y * factor]));
     cursor = null;
   }
@@ -68,6 +73,7 @@ function resize() {
 
 let drawing = 0;
 function changed(options) {
+  drawn = null;
   if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; draw(); });
   ask(options);
 }
@@ -120,6 +126,7 @@ pad.addEventListener("keydown", (event) => {
   const way = ways[event.key];
   if ((!way && event.key !== " ") || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
+  if (!way && event.repeat) return; // the space bar is held
   cursor ??= { x: size.width * 0.1, y: size.height * 0.25, down: false };
   if (way) {
     cursor.x = Math.min(size.width, Math.max(0, cursor.x + way[0] * step));
@@ -219,10 +226,10 @@ function answered(rows) {
   free = performance.now();
   if (find("photo").hidden) {
     show(rows, whole && !doubtful);
-    if (!rested) {
+    if (!rested && rows.length) {
       if (milliseconds.length > 999) milliseconds.shift();
       milliseconds.push(Math.round(performance.now() - since));
-      if (rows.length) find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
+      find("time").textContent = `Read in ${milliseconds.at(-1)} ms.`;
     }
   }
   if (doubtful) next ??= { whole, rested: true, since: Infinity };
@@ -243,13 +250,13 @@ const percent = (share) => {
   return share < 0.001 ? "0 %" : `${(100 * share).toFixed(share > 0.099 && share < 0.99 ? 0 : 1)} %`;
 };
 
-function show(rows, final) {
+function show(rows, final, empty = emptyWords(rows)) {
   const written = rows.filter((row) => row.text);
   const answer = find("answer");
   const verdict = find("verdict");
   const sure = written.length > 0 && written.every((row) => row.sure);
   answer.className = written.length ? "" : "empty";
-  answer.replaceChildren(...(written.length ? spellRows(written) : [emptyWords(rows)]));
+  answer.replaceChildren(...(written.length ? spellRows(written) : [empty]));
   verdict.textContent = written.length ? (sure ? "sure" : "not sure") : "";
   verdict.className = sure ? "sure" : "unsure";
   showDigits(written);
@@ -428,10 +435,8 @@ async function readPicture(file) {
   const answer = await askServer(file);
   if (number !== reading) return; // another picture came, or it was put away
   notice(answer.error ?? "");
-  const lines = answer.lines ?? [answer];
-  const rows = lines.map((line) => ({ ...line, digits: line.digits ?? [] }));
-  show(rows, true);
-  if (!answer.error && !answer.text) find("answer").textContent = "No digit on this picture";
+  const rows = (answer.lines ?? []).map((line) => ({ ...line, digits: line.digits ?? [] }));
+  show(rows, true, answer.error ? "The picture was not read" : "No digit on this picture");
   boxes = rows.flatMap((row) => row.digits).filter((digit) => digit.box);
   drawBoxes();
 }
