@@ -350,10 +350,14 @@ def _percent(evaluation: Any) -> str:
 def _this_command(resume: bool) -> str:
     """Return what the user typed, to be typed again; with --resume where there is a checkpoint."""
     program, *arguments = sys.argv
+    python, command = ["python3"], []
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        python = ["torchrun", "--standalone", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
+        command = [*python, "--no-python"]
     if program.endswith("__main__.py"):
-        head = ["python3", "-m", __package__]
+        head = [*python, "-m", __package__]
     else:
-        head = ["python3", program] if program.endswith(".py") else [Path(program).name]
+        head = [*python, program] if program.endswith(".py") else [*command, Path(program).name]
     if resume:
         arguments = [a for a in arguments if a not in ("--resume", "--overwrite")] + ["--resume"]
     return shlex.join(head + arguments)

@@ -142,7 +142,7 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
     if holdout < 0 or (holdout and holdout >= len(data.train)):
         raise DataError(
             f"got a hold-out of {holdout} images; expected 0 to {len(data.train) - 1}, fewer than "
-            f"the training set has; try 10000"
+            f"the training set has; try {len(data.train) // 6}"
         )
     if fold is not None and not 0 <= fold < blocks:
         expected = f"0 to {blocks - 1}" if holdout else "a hold-out beside it; try --holdout 10000"
@@ -164,12 +164,13 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
 
 def _find(directory: Path, name: str) -> Path:
     """Return the file of that name in `directory` or one torchvision layout below it."""
-    if not directory.is_dir():
+    # os.path tells what may not be looked at from what is there; Path raises PermissionError.
+    if not os.path.isdir(directory):  # noqa: PTH112
         raise DataError(f"got data directory {directory}; expected a folder; try --data-dir FOLDER")
     folders = [directory, directory / "raw", *sorted(directory.glob("*/raw"))]
     spellings = [name, name.replace("-idx", ".idx")]  # some mirrors write a dot
     paths = [f / (s + end) for f in folders for s in spellings for end in ("", ".gz")]
-    found = [path for path in paths if path.is_file()]
+    found = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
     if not found:
         raise DataError(f"{directory}: no {name} or {name}.gz here; expected MNIST's four files")
     if len({path.parent for path in found}) > 1:

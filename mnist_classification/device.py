@@ -60,7 +60,9 @@ def deterministic(device: torch.device) -> Iterator[None]:
     TF32 is off, so that float32 means float32 on a GPU too.
     """
     devices = [device] if device.type == "cuda" else []
-    kernels = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
+    kernels = torch.backends.cudnn.flags(  # whose default is not to use cuDNN
+        enabled=True, deterministic=True, benchmark=False, allow_tf32=False
+    )
     with torch.random.fork_rng(devices), kernels:
         yield
 

@@ -62,7 +62,8 @@ def join(device: torch.device) -> Iterator[None]:
 
 def _take_gpu(number: int) -> None:
     """Compute on a GPU of this process's own."""
-    if number >= torch.cuda.device_count():
+    # Every process says so, since only what the first one says is shown.
+    if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
         raise RunError(
             f"got {os.environ['LOCAL_WORLD_SIZE']} processes for {torch.cuda.device_count()} GPUs; "
             f"expected one for each; try a smaller --nproc-per-node, or --device cpu"

@@ -35,8 +35,8 @@ MACHINE = ("torch", "device", "processor", "threads")
 CHECKPOINTS = "checkpoint-*.safetensors"
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
-    *("model", "training", "distributed", "data", "augment", "optimizers"),
-    *("sampling", "layers", "whitening", "alexnet"),
+    *("model", "training", "distributed", "device", "data", "augment"),
+    *("optimizers", "sampling", "layers", "whitening", "alexnet"),
 )
 
 
@@ -285,8 +285,8 @@ class RunDirectory:
 
     def _finish(self, trained: Trained, card: str) -> None:
         self._write_metrics(trained.history)
-        write_atomically(self.path / "README.md", card)
         trained.save(self.path)
+        write_atomically(self.path / "README.md", card)
         for checkpoint in self.checkpoints():
             checkpoint.unlink()
 

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from .device import deterministic
 from .errors import ModelError, RecipeError
 from .files import make_folder, write_atomically
 from .model import Network, build, to_pixels
@@ -68,7 +69,8 @@ class Trained:
         for first in range(0, max(1, len(images)), AT_ONCE):
             few = images[first : first + AT_ONCE]
             pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            autocast = torch.autocast(device.type, torch.bfloat16, precision == "bfloat16")
+            with deterministic(device), autocast:
                 logits = predict(
                     self.network,
                     pixels,

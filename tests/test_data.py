@@ -163,6 +163,8 @@ def test_names_missing_files_and_folders(folder, tmp_path):
         load_mnist(folder)
     with pytest.raises(DataError, match="nowhere; expected a folder"):
         load_mnist(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="expected a folder"):  # as one that may not be looked into
+        load_mnist(tmp_path / ("long" * 100))
 
 
 def test_asks_which_of_two_data_sets_is_meant(tmp_path):

@@ -53,10 +53,11 @@ def test_threads_are_one_or_more():
 
 def test_determinism_ends_with_its_block():
     flags = torch.backends.cudnn
-    with flags.flags(deterministic=False, benchmark=True, allow_tf32=True):
+    with flags.flags(enabled=True, deterministic=False, benchmark=True, allow_tf32=True):
         state = torch.get_rng_state()
         with contextlib.suppress(ZeroDivisionError), deterministic(CPU):
             assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (True, False, False)
+            assert flags.enabled
             torch.rand(7)
             _ = 1 / 0
         assert (flags.deterministic, flags.benchmark, flags.allow_tf32) == (False, True, True)

@@ -97,6 +97,8 @@ def test_a_killed_process_ends_the_other_and_resuming_takes_as_many(small_dir, t
     ours = [line for line in err.splitlines() if line.startswith(("error: ", "stopped; "))]
     assert len(ours) == 1, err
     assert "--resume" in ours[0]
+    if ours[0].startswith("stopped; "):
+        assert "torchrun --standalone --nproc-per-node 2 " in ours[0]
     assert not any(Path(f"/proc/{process}").exists() for process in processes)
     resumed = run_command("train", *flags[1:], "--resume")
     assert_one_line_error(resumed, "processes is 2 there and 1 here")

@@ -30,7 +30,7 @@ STANDS_ON: dict[str, set[str]] = {
     "distributed": {"cores", "errors"},
     "augment": {"distributed", "recipes"},
     "optimizers": {"recipes"},
-    "trained": {"errors", "files", "model", "recipes"},
+    "trained": {"device", "errors", "files", "model", "recipes"},
     "export": {"errors", "files", "model", "trained"},
     "run": {"data", "distributed", "errors", "files", "recipes", "trained"},
     "training": {

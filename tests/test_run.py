@@ -194,6 +194,21 @@ def test_a_damaged_model_is_not_replaced_unasked_either(finished, content):
         pass
 
 
+def test_a_finish_that_fails_leaves_a_directory_to_train_into(tiny, tmp_path, monkeypatch):
+    trained = fit(find_recipe("baseline"), tiny)
+    monkeypatch.setattr("mnist_classification.trained.write_atomically", fail)
+    with pytest.raises(OSError, match="no space"), RunDirectory(tmp_path, IDENTITY) as run:
+        run.finish(trained, "card")
+    monkeypatch.undo()
+    with RunDirectory(tmp_path, IDENTITY) as run:
+        run.finish(trained, "card")
+    assert (tmp_path / "README.md").read_text() == "card"
+
+
+def fail(*_):
+    raise OSError("no space")
+
+
 def test_somebody_elses_readme_is_not_replaced(tmp_path):
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(RunError, match="holds a README"), RunDirectory(tmp_path, IDENTITY):

@@ -69,6 +69,8 @@ def tsne(
     from .plots import describe, plot_tsne
 
     check_perplexity(num_samples, perplexity)
+    if not 0 <= seed < 2**32:
+        raise PlotError(f"got seed {seed}; expected 0 to 2^32 - 1")
     trained, data = _load(model, data_dir)
     if num_samples > len(data.test):
         raise PlotError(
@@ -241,8 +243,10 @@ def augmentations(
         )
 
     from ..data import load_mnist
+    from ..run import check_seed
     from .plots import plot_augmentations
 
+    check_seed(seed)
     images = load_mnist(data_dir).train.images[:6]
     figure = plot_augmentations(images, chosen, seed=seed)
     _save(figure, output, "augmentations")

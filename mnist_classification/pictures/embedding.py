@@ -11,6 +11,7 @@ something, and its learning rate follows the number of images.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,11 +74,16 @@ def hidden_features(trained: Trained, images: np.ndarray) -> np.ndarray:
 
 
 def untrained(trained: Trained, data: Mnist) -> Trained:
-    """Return the same network as training began with it.
+    """Return the same network as training began with it, were its weights not given.
 
     Args:
         data: what it was trained on, nothing set aside.
+
+    Raises:
+        PlotError: it was trained on other data, of which a part was set aside.
     """
+    if trained.holdout and trained.data != data.fingerprint:
+        raise PlotError("the model learned from a part of other data; name it with --data-dir")
     train = set_aside(data, trained.holdout, trained.fold).train
     state = start(trained.recipe, train, trained.seed, torch.device("cpu"), trained.precision)
     return dataclasses.replace(trained, network=state.network, history=[], test_accuracy=None)
@@ -89,9 +95,9 @@ def check_perplexity(num_samples: int, perplexity: float) -> None:
     t-SNE looks at three times as many neighbours as the perplexity.
 
     Raises:
-        PlotError: there are too few images, or the perplexity is below 2.
+        PlotError: there are too few images, or the perplexity is below 2 or not finite.
     """
-    if perplexity < 2:
+    if not 2 <= perplexity < math.inf:
         raise PlotError(f"got perplexity {perplexity:g}; expected 2 or more; try 30")
     if num_samples < 3 * perplexity + 1:
         raise PlotError(

@@ -76,6 +76,9 @@ def test_foreign_model_is_one_line(visualize, tmp_path):
         (["tsne", "--num-samples", 50], ["50 samples", "perplexity 30", "at least 91"]),
         (["tsne", "--num-samples", 501], ["501 samples", "at most 500"]),
         (["tsne", "--perplexity", 1], ["perplexity 1", "2 or more"]),
+        (["tsne", "--perplexity", "inf"], ["perplexity inf", "2 or more"]),
+        (["tsne", "--perplexity", "nan"], ["perplexity nan", "2 or more"]),
+        (["tsne", "--seed", -1], ["got seed -1", "2^32 - 1"]),
         (["filters", "--image", 500], ["image 500", "0 to 499"]),
         (["filters", "--image", -1], ["image -1", "0 to 499"]),
         (["mistakes", "--count", 0], ["count 0", "1 or more"]),
@@ -85,6 +88,11 @@ def test_numbers_out_of_range_are_one_line(visualize, run, tmp_path, arguments, 
     result = visualize(*arguments, "--model", run, "--output", tmp_path)
     assert_one_line_error(result, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_seed_that_torch_cannot_take_is_one_line(visualize, tmp_path):
+    result = visualize("augmentations", "--seed", 2**64, "--output", tmp_path)
+    assert_one_line_error(result, "got seed", "2^63 - 1")
 
 
 def test_recipe_without_augmentation_is_one_line(visualize, tmp_path):
