@@ -43,7 +43,9 @@ def generate(kind: str, name: str, short: bool) -> str:
     """
     if kind == "table":
         result = json.loads((ROOT / "results" / "benchmarks" / f"{name}.json").read_text())
-        module = re.sub("_(busy|float32|accurate|one_epoch|residual|intel)$", "", name)
+        stems = [path.stem for path in (ROOT / "benchmarks").glob("*.py")]
+        # A name may have more behind the benchmark's, such as the machine.
+        module = max((stem for stem in stems if name.startswith(stem)), key=len)
         benchmark = importlib.import_module(module)
         return (benchmark.short_table if short else benchmark.table)(result) + "\n"
     experiment, data = EXPERIMENTS[name], mnist()

@@ -164,7 +164,7 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
 
 def _find(directory: Path, name: str) -> Path:
     """Return the file of that name in `directory` or one torchvision layout below it."""
-    # os.path tells what may not be looked at from what is there; Path raises PermissionError.
+    # os.path says no of what may not be looked into, where Path raises PermissionError.
     if not os.path.isdir(directory):  # noqa: PTH112
         raise DataError(f"got data directory {directory}; expected a folder; try --data-dir FOLDER")
     folders = [directory, directory / "raw", *sorted(directory.glob("*/raw"))]

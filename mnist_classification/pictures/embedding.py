@@ -74,7 +74,7 @@ def hidden_features(trained: Trained, images: np.ndarray) -> np.ndarray:
 
 
 def untrained(trained: Trained, data: Mnist) -> Trained:
-    """Return the same network as training began with it, were its weights not given.
+    """Return the same network as training began with it; of a pretrained one, with random weights.
 
     Args:
         data: what it was trained on, nothing set aside.
