@@ -37,7 +37,8 @@ from mnist_classification.reader.decoding import decode
 from mnist_classification.reader.recognizer import Recognizer, load_recognizer, open_session
 from mnist_classification.reader.strips import Region, cut_strip
 from mnist_classification.reader_training.glyphs import thin
-from mnist_classification.server.page import SHIPPED_READER, page_html
+from mnist_classification.server.page import page_html
+from mnist_classification.shipped import SHIPPED_READER
 
 Rng = np.random.Generator
 Stroke = np.ndarray  # (N, 2) float: x, y

@@ -28,7 +28,7 @@ from scipy.stats import binomtest
 
 from mnist_classification import Reader
 from mnist_classification.files import write_atomically
-from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.shipped import SHIPPED_READER
 
 Rng = np.random.Generator
 RESULT = Path("runs") / "benchmarks" / "read_hands.json"

@@ -30,7 +30,7 @@ from scipy.stats import binomtest
 from mnist_classification import Reader
 from mnist_classification.files import write_atomically
 from mnist_classification.reader.picture import load_pixels
-from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.shipped import SHIPPED_READER
 
 Answer = tuple[str, bool | None]  # what was read, and whether the reader was sure
 Way = Callable[[np.ndarray], Answer]

@@ -24,7 +24,7 @@ from mnist_classification import Reader
 from mnist_classification.files import write_atomically
 from mnist_classification.reader.lines import ALL_STAGES
 from mnist_classification.reader.picture import load_pixels
-from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.shipped import SHIPPED_READER
 
 # What stands in for a stage that is taken away: the simplest thing of the same shape.
 WITHOUT: dict[str, Callable] = {

@@ -18,7 +18,7 @@ from read_synthetic import draw_digit
 
 from mnist_classification import Reader, load_mnist
 from mnist_classification.files import write_atomically
-from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.shipped import SHIPPED_READER
 
 RESULT = Path("runs") / "benchmarks" / "read_signs.json"
 HEIGHT, WIDTH, PEN, GAP, MARGIN = 60, 36, 4, 15, 40  # pixels

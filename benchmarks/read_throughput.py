@@ -20,8 +20,8 @@ from read_synthetic import Style, make_page
 from mnist_classification import Reader, load_mnist
 from mnist_classification.reader.lines import prepare, propose
 from mnist_classification.reader.picture import load_pixels
-from mnist_classification.reader.reader import SHIPPED_READER
 from mnist_classification.reader.strips import cut_strip
+from mnist_classification.shipped import SHIPPED_READER
 
 STYLES = {
     "one digit": Style(length=(1, 1)),

@@ -19,7 +19,6 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .errors import LostProcessError, MnistError
 from .options import (
-    SHIPPED_MODEL,
     DataDir,
     Device,
     Fold,
@@ -34,6 +33,7 @@ from .reader.commands import predict
 from .reader_training.commands import train_reader
 from .recipes import SETTINGS, find_recipe, with_changes
 from .server.commands import page, serve
+from .shipped import SHIPPED_MODEL
 from .study.commands import compare, experiment, report
 
 app = App(

@@ -5,8 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-SHIPPED_MODEL = Path(__file__).parent / "models" / "mnist_model"
-
 DataDir = Annotated[
     Path | None,
     Parameter(

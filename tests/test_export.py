@@ -10,7 +10,7 @@ from PIL import Image
 
 from mnist_classification.export import to_onnx
 from mnist_classification.model import to_pixels
-from mnist_classification.options import SHIPPED_MODEL
+from mnist_classification.shipped import SHIPPED_MODEL
 from mnist_classification.trained import load_model, predict
 
 

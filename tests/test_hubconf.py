@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from mnist_classification import load_model
 from mnist_classification.model import to_pixels
-from mnist_classification.options import SHIPPED_MODEL
+from mnist_classification.shipped import SHIPPED_MODEL
 from mnist_classification.trained import predict
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from ..errors import PlotError
-from ..options import SHIPPED_MODEL, DataDir
+from ..options import DataDir
 from ..recipes import LADDER, Augment, find_recipe
+from ..shipped import SHIPPED_MODEL
 
 if TYPE_CHECKING:  # imports that would slow --help down
     from matplotlib.figure import Figure

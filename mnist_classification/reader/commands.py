@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from ..errors import ModelError, PictureError, unknown
 from ..options import Json
 from ..progress import track_if_long
+from ..shipped import SHIPPED_READER
 
 if TYPE_CHECKING:  # imports that would slow --help down
     from .reader import Line, Reader, Reading
 
-SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 STANDARD_INPUT = "-"
 
 

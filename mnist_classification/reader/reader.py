@@ -20,6 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ..errors import PictureError
+from ..shipped import SHIPPED_READER
 from .decoding import Decoded, decode, put_in
 from .ink import EIGHT
 from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
@@ -27,7 +28,6 @@ from .picture import Picture, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 
-SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
 NO_DOUBT = 0.98  # probability from which on more views changed nothing on made lines
 LOOPED = "0689"  # a felt pen fills any digit, but these no longer look as what they are

@@ -6,9 +6,8 @@ from typing import Annotated, get_type_hints
 
 from cyclopts import Parameter
 
+from ..shipped import SHIPPED_READER
 from .limits import Limits
-
-SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 
 # Every limit is a flag, with the limit's own default.
 LimitFlags = dataclasses.make_dataclass(

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..errors import ModelError
 from ..reader.recognizer import load_recognizer
+from ..shipped import SHIPPED_READER
 
-SHIPPED_READER = Path(__file__).parent.parent / "models" / "reader"
 PARTS = Path(__file__).parent / "page"
 WORKER = ("network.js", "decoding.js", "strip.js", "worker.js")
 SKIPPED = {"Gather", "Squeeze", "Transpose", "LogSoftmax"}  # what the page does in its own way

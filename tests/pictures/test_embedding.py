@@ -9,7 +9,6 @@ from conftest import assert_same_weights
 
 from mnist_classification.data import set_aside
 from mnist_classification.errors import PlotError
-from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.pictures.embedding import (
     REPORTS,
     check_perplexity,
@@ -20,6 +19,7 @@ from mnist_classification.pictures.embedding import (
     untrained,
 )
 from mnist_classification.recipes import find_recipe
+from mnist_classification.shipped import SHIPPED_MODEL
 from mnist_classification.trained import load_model
 from mnist_classification.training import fit
 

@@ -14,8 +14,8 @@ from conftest import ROOT, assert_one_line_error, run_command, run_json, run_pro
 from PIL import Image
 
 from mnist_classification import Reader
-from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.progress import PATIENCE
+from mnist_classification.shipped import SHIPPED_MODEL
 
 
 @pytest.fixture(scope="module")

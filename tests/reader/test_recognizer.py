@@ -5,17 +5,15 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from mnist_classification.errors import ModelError
 from mnist_classification.reader.recognizer import Recognizer, load_recognizer, open_session
-
-SHIPPED = ROOT / "mnist_classification" / "models" / "reader"
+from mnist_classification.shipped import SHIPPED_READER
 
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return load_recognizer(SHIPPED)
+    return load_recognizer(SHIPPED_READER)
 
 
 def test_every_step_has_probabilities_of_eleven_classes(recognizer):
@@ -37,14 +35,14 @@ def test_what_else_is_in_the_batch_makes_no_difference(recognizer):
 
 
 def test_calibration_rises_and_is_the_logistic_of_the_logit():
-    recognizer = Recognizer(open_session((SHIPPED / "model.onnx").read_bytes()), 2.0, -1.0)
+    recognizer = Recognizer(open_session((SHIPPED_READER / "model.onnx").read_bytes()), 2.0, -1.0)
     found = [recognizer.calibrate(p) for p in (0, 0.3, 0.5, 0.9, 1)]
     assert found == sorted(found)
     assert found[2] == pytest.approx(1 / (1 + np.e))
 
 
 def test_the_shipped_model_is_small_and_one_file():
-    assert (SHIPPED / "model.onnx").stat().st_size < 2_000_000
+    assert (SHIPPED_READER / "model.onnx").stat().st_size < 2_000_000
 
 
 def test_wrong_models_are_refused_in_words(tmp_path):
@@ -53,7 +51,7 @@ def test_wrong_models_are_refused_in_words(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"not ONNX")
     with pytest.raises(ModelError, match=r"no model in ONNX form.*try"):
         load_recognizer(tmp_path)
-    (tmp_path / "model.onnx").write_bytes((SHIPPED / "model.onnx").read_bytes())
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
     for config in ("{", '{"slope": 0}', '{"threshold": "high"}', "[]"):
         (tmp_path / "config.json").write_text(config)
         with pytest.raises(ModelError, match=r"config\.json.*try"):
@@ -61,7 +59,7 @@ def test_wrong_models_are_refused_in_words(tmp_path):
 
 
 def test_without_a_config_the_defaults_hold(tmp_path):
-    (tmp_path / "model.onnx").write_bytes((SHIPPED / "model.onnx").read_bytes())
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
     found = load_recognizer(tmp_path)
     assert (found.slope, found.offset) == (1.0, 0.0)
     (tmp_path / "config.json").write_text(json.dumps({"threshold": 0.5}))

@@ -18,7 +18,8 @@ from onnx import helper
 from PIL import Image
 
 from mnist_classification.errors import ModelError
-from mnist_classification.server.page import SHIPPED_READER, page_html, read_layers
+from mnist_classification.server.page import page_html, read_layers
+from mnist_classification.shipped import SHIPPED_READER
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import draw_numbers

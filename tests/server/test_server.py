@@ -23,11 +23,11 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from mnist_classification import Reader
 from mnist_classification.errors import ServeError
-from mnist_classification.options import SHIPPED_MODEL
 from mnist_classification.server.limits import Limits
 from mnist_classification.server.page import page_html
 from mnist_classification.server.run import _Server, bind
 from mnist_classification.server.uploads import RefusedError, split_form, to_json
+from mnist_classification.shipped import SHIPPED_READER
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from read_hostile import FILES
@@ -51,7 +51,6 @@ from serving import (
 )
 
 PICTURE = KNOWN_NUMBER.read_bytes()
-SHIPPED_READER = SHIPPED_MODEL.with_name("reader")
 MULTIPART = "multipart/form-data; boundary=limit"
 SEND_SECONDS = 3
 SMALL = (
