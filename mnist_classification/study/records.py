@@ -143,8 +143,8 @@ def record_or_row(p: float) -> str:
 
 
 def p_cell(p: float) -> str:
-    """Return p with one digit; a dash where the values give none."""
-    return "–" if math.isnan(p) else f"{p:.1g}"
+    """Return p with two digits; a dash where the values give none."""
+    return "–" if math.isnan(p) else f"{p:.2g}"
 
 
 def check_committee(models: Sequence[Path]) -> None:
