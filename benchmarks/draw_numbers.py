@@ -27,6 +27,7 @@ from typing import Any
 import common
 import numpy as np
 import onnx
+from arguments import positive
 from onnx import numpy_helper
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
@@ -435,8 +436,8 @@ def main() -> None:
     parser = common.parser(__doc__, "draw_numbers")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=NUM_NUMBERS, help="numbers")
-    parser.add_argument("--each", type=int, default=NUM_EACH, help="drawings of each digit")
+    parser.add_argument("--count", type=positive, default=NUM_NUMBERS, help="numbers")
+    parser.add_argument("--each", type=positive, default=NUM_EACH, help="drawings of each digit")
     parser.add_argument("--exact", action="store_true", help="also against ONNX Runtime")
     options = parser.parse_args()
     result = asyncio.run(

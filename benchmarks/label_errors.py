@@ -24,6 +24,7 @@ from typing import Any
 
 import common
 import numpy as np
+from arguments import positive
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -180,7 +181,7 @@ def main() -> None:
     parser = common.parser(str(__doc__), "label_errors")
     parser.add_argument("--results", type=Path, default=Path("results/runs"), help="pool of runs")
     parser.add_argument("--sheet", type=Path, help="draw the suspects, to look at")
-    parser.add_argument("--count", type=int, default=48, help="suspects to draw at most")
+    parser.add_argument("--count", type=positive, default=48, help="suspects to draw at most")
     options = parser.parse_args()
     data = load_mnist()
     before = load_runs(options.results, data)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arguments import positive
 from common import idx_header
 
 from mnist_classification.augment import augment
@@ -78,7 +79,7 @@ def make(count: int, seed: int, folder: Path) -> None:
 def main() -> None:
     """Make the files; exit with one line where they can't be made."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--images", type=int, default=1_000_000, help="how many to make")
+    parser.add_argument("--images", type=positive, default=1_000_000, help="how many to make")
     parser.add_argument("--seed", type=int, default=0, help="decides all deformations")
     parser.add_argument("--output", type=Path, default=Path("runs/deformed"), help="folder")
     options = parser.parse_args()

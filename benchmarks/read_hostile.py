@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from arguments import positive
 from PIL import Image
 
 from mnist_classification import load_mnist
@@ -246,7 +247,7 @@ def table(result: dict[str, dict]) -> str:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3, help="runs per file")
+    parser.add_argument("--repeats", type=positive, default=3, help="runs per file")
     parser.add_argument("--only", default="", help="only files with this in their name")
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file of the result")
     options = parser.parse_args()

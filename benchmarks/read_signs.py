@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from arguments import positive
 from PIL import Image, ImageDraw
 from read_synthetic import draw_digit
 
@@ -115,13 +116,11 @@ def main() -> None:
     """Measure, write the result, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
-    parser.add_argument("--count", type=int, default=50, help="numbers with each sign")
+    parser.add_argument("--count", type=positive, default=50, help="numbers with each sign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="picture of the first number with each sign")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
-    if options.count < 1:
-        parser.error(f"got --count {options.count}; expected 1 or more")
     result, first = run(Reader(options.model), options.count, options.seed)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, json.dumps(result, indent=1) + "\n")

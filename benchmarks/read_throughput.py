@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from arguments import positive
 from PIL import Image
 from read_synthetic import Style, make_page
 
@@ -66,8 +67,8 @@ def main() -> None:
     """Measure and print milliseconds per picture: medians and ranges."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
-    parser.add_argument("--pictures", type=int, default=50, help="of each kind")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=positive, default=50, help="of each kind")
+    parser.add_argument("--rounds", type=positive, default=5)
     options = parser.parse_args()
     reader = Reader(options.model)
     print("| pictures | work | ms per picture, median | range | per second |")

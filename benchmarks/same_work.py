@@ -18,6 +18,7 @@ from typing import Any
 import common
 import torch
 import torch.nn.functional as F
+from arguments import positive
 from common import PillowMnist, gemm_ceiling, original_network
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -140,8 +141,8 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print the table; with --way, measure that one once and print its rate."""
     parser = common.parser(__doc__, "same_work")
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each way")
-    parser.add_argument("--images", type=int, default=12_800, help="images per epoch")
+    parser.add_argument("--rounds", type=positive, default=7, help="measurements of each way")
+    parser.add_argument("--images", type=positive, default=12_800, help="images per epoch")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, once, in this process")
     options = parser.parse_args()
     if options.way:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from arguments import positive
 
 from mnist_classification.data import load_mnist
 from mnist_classification.device import keep_freed_memory, use_threads
@@ -134,7 +135,7 @@ def main() -> None:
     parser = common.parser(str(__doc__), "scale_images")
     parser.add_argument("small", type=Path, help="folder of 60,000 images")
     parser.add_argument("large", type=Path, help="folder of a million")
-    parser.add_argument("--rounds", type=int, default=1, help="epochs over the million")
+    parser.add_argument("--rounds", type=positive, default=1, help="epochs over the million")
     parser.add_argument("--measure", type=Path, help="measure only this folder, in this process")
     options = parser.parse_args()
     if options.measure:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from arguments import positive
 
 from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.device import keep_freed_memory, pick_device, use_threads
@@ -97,8 +98,8 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print the table; with --recipe, measure that once and print its rate."""
     parser = common.parser(str(__doc__), "scale_processes")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each way")
-    parser.add_argument("--images", type=int, default=10_240, help="images per epoch")
+    parser.add_argument("--rounds", type=positive, default=5, help="measurements of each way")
+    parser.add_argument("--images", type=positive, default=10_240, help="images per epoch")
     parser.add_argument("--recipe", choices=RECIPES, help="measure this once, in this process")
     options = parser.parse_args()
     if options.recipe:

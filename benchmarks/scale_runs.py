@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from arguments import positive
 
 from mnist_classification.cores import count_cores
 from mnist_classification.data import Examples, load_mnist
@@ -134,10 +135,10 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print the table."""
     parser = common.parser(str(__doc__), "scale_runs")
-    parser.add_argument("--rounds", type=int, default=3, help="short experiments of each engine")
-    parser.add_argument("--short", type=int, default=12, help="runs of a short experiment")
-    parser.add_argument("--long", type=int, default=1000, help="runs of the long one")
-    parser.add_argument("--images", type=int, default=7_000, help="that each of its runs learns")
+    parser.add_argument("--rounds", type=positive, default=3, help="short runs of each engine")
+    parser.add_argument("--short", type=positive, default=12, help="runs of a short experiment")
+    parser.add_argument("--long", type=positive, default=1000, help="runs of the long one")
+    parser.add_argument("--images", type=positive, default=7_000, help="that each run learns")
     options = parser.parse_args()
     result = run(options.rounds, options.short, options.long, options.images)
     common.save(options.output, result)

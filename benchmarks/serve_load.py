@@ -29,6 +29,7 @@ from typing import Any
 
 import common
 import numpy as np
+from arguments import positive
 from PIL import Image
 from read_synthetic import Style, make_page
 from serving import SERVE, Served, exchange, request, status
@@ -271,10 +272,10 @@ def main() -> None:
     """Measure, write the result and print the table."""
     parser = common.parser(__doc__, "serve_load")
     parser.add_argument("--naive", action="store_true", help="be the naive server")
-    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--clients", type=positive, default=64)
     parser.add_argument("--seconds", type=float, default=60, help="of load per way and round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=20_000, help="to follow the memory over")
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--requests", type=positive, default=20_000, help="to follow memory over")
     options = parser.parse_args()
     if options.naive:
         serve_naively()

@@ -23,6 +23,7 @@ from typing import Any
 import common
 import torch
 import torch.nn.functional as F
+from arguments import positive
 from common import PillowMnist, gemm_ceiling, original_network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -203,7 +204,7 @@ def short_table(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure what is missing and print the table; with --way, that one once, as JSON."""
     parser = common.parser(__doc__, "time_to_accuracy")
-    parser.add_argument("--rounds", type=int, default=10, help="each with a seed of its own")
+    parser.add_argument("--rounds", type=positive, default=10, help="each with a seed of its own")
     parser.add_argument("--only", nargs="+", choices=WAYS, help="let only these take turns")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, in this process")
     parser.add_argument("--seed", type=int, default=0, help="for --way")
