@@ -44,7 +44,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
 
-SERVER_PACKAGES = ("python_multipart", "starlette", "uvicorn")
+SERVER_PACKAGES = ("onnx", "python_multipart", "starlette", "uvicorn")
 
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
 RecipeFlags = dataclasses.make_dataclass(
