@@ -6,8 +6,9 @@
 Digits of the test set, which no model was trained on, are drawn onto paper of one kind after the
 other, as numbers of one to eight digits. A number counts only if it is read exactly. Beside that
 stands how many pages our most accurate digit network reads where nobody has to find anything: it
-is shown each of a page's digits by itself, as MNIST has it. The last row has Fashion-MNIST's
-pictures where `--fashion FOLDER` is given (Debian: dataset-fashion-mnist): how many are accepted.
+is shown each of a page's digits by itself, as MNIST has it. The last rows have no writing: empty
+paper, noise, blots, and Fashion-MNIST's pictures where `--fashion FOLDER` is given (Debian:
+dataset-fashion-mnist). There, to read exactly is to read nothing, and none should be sure.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from arguments import positive
 from PIL import Image
 from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
@@ -26,7 +28,7 @@ from scipy.stats import binomtest
 from mnist_classification import Reader, load_mnist
 from mnist_classification.data import Examples
 from mnist_classification.files import write_atomically
-from mnist_classification.reader.reader import SHIPPED_READER
+from mnist_classification.shipped import SHIPPED_READER
 from mnist_classification.study.results import load_row
 
 RESULT = Path("runs") / "benchmarks" / "read_synthetic.json"
@@ -325,6 +327,53 @@ def read_digit_by_digit(pages: list[list[np.ndarray]], right: list[np.ndarray]) 
     )
 
 
+def empty_paper(rng: np.random.Generator) -> np.ndarray:
+    """Photograph paper with nothing on it, in some light."""
+    shape = tuple(rng.integers(60, 400, 2))
+    page = np.full((*shape, 3), rng.uniform(150, 250, 3))
+    return shadow(page, rng) + rng.normal(0, rng.uniform(0.5, 8), page.shape)
+
+
+def noise(rng: np.random.Generator) -> np.ndarray:
+    """Draw grey noise, fine or coarse, weak or strong."""
+    shape = tuple(rng.integers(60, 400, 2))
+    grain = ndimage.gaussian_filter(rng.standard_normal(shape), np.exp(rng.uniform(-2, 2)))
+    grey = 128 + rng.uniform(20, 80) * grain / grain.std()
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def blots(rng: np.random.Generator) -> np.ndarray:
+    """Drop ink on paper: round drops that run into each other, and what splashed off them."""
+    high, wide = rng.integers(80, 300, 2)
+    ink = np.zeros((high, wide))
+    y, x = np.mgrid[:high, :wide]
+    for _ in range(rng.integers(1, 4)):
+        size = min(high, wide) * rng.uniform(0.06, 0.25)
+        middle = rng.uniform(0.2, 0.8, 2) * (high, wide)
+        for _ in range(rng.integers(4, 12)):
+            dy, dx = middle + rng.normal(0, 0.4 * size, 2)
+            ink[np.hypot(y - dy, x - dx) < size * rng.uniform(0.4, 1)] = 1
+        for _ in range(rng.integers(0, 6)):
+            dy, dx = middle + rng.normal(0, 2 * size, 2)
+            ink[np.hypot(y - dy, x - dx) < size * rng.uniform(0.03, 0.15)] = 1
+    soft = ndimage.gaussian_filter(ink, rng.uniform(0.5, 2))
+    page = 245 - rng.uniform(100, 230, 3) * soft[:, :, None]
+    return page + rng.normal(0, rng.uniform(0, 5), page.shape)
+
+
+NO_WRITING = {"empty paper": empty_paper, "noise": noise, "blots": blots}
+
+
+def measure_no_writing(reader: Reader, pictures: list[np.ndarray]) -> dict[str, float]:
+    """Return on which share of pictures a number is read at all, and with confidence."""
+    readings = list(reader.read_many(pictures))
+    return {
+        "n": len(pictures),
+        "read": float(np.mean([bool(reading.text) for reading in readings])),
+        "accepted": float(np.mean([reading.sure for reading in readings])),
+    }
+
+
 def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, dict[str, float]]:
     """Measure every style on `count` pages, drawn from `seed`."""
     reader, mnist = Reader(model), load_mnist()
@@ -339,11 +388,13 @@ def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, d
         alone = read_digit_by_digit([numbers for _, numbers in drawn], networks)
         result[name]["digit_by_digit"] = alone
         print(f"{name}: {result[name]['exact']:.1%}", file=sys.stderr)
+    for number, (name, draw) in enumerate(NO_WRITING.items()):
+        rng = np.random.default_rng([seed, len(STYLES), number])
+        pictures = [np.clip(draw(rng), 0, 255).astype(np.uint8) for _ in range(count)]
+        result[name] = measure_no_writing(reader, pictures)
     if fashion:
-        pictures = load_mnist(fashion).test.images[: 10 * count]
-        readings = list(reader.read_many(pictures))
-        accepted = np.mean([reading.sure for reading in readings])
-        result["Fashion-MNIST"] = {"n": len(pictures), "accepted": float(accepted)}
+        clothes = load_mnist(fashion).test.images[: 10 * count]
+        result["Fashion-MNIST"] = measure_no_writing(reader, list(clothes))
     return result
 
 
@@ -381,7 +432,7 @@ def table(result: dict[str, dict[str, float]]) -> str:
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, row in result.items():
         if "accepted" in row:
-            lines.append(f"| {name} | – | – | {row['accepted']:.1%} | – | – |")
+            lines.append(f"| {name} | {1 - row['read']:.1%} | – | {row['accepted']:.1%} | – | – |")
             continue
         lines.append(
             f"| {name} | {row['exact']:.1%} | {row['low']:.1%}–{row['high']:.1%} "
@@ -395,7 +446,7 @@ def main() -> None:
     """Measure, write the result, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
-    parser.add_argument("--count", type=int, default=200, help="pages of each kind")
+    parser.add_argument("--count", type=positive, default=200, help="pages of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fashion", type=Path, help="folder with Fashion-MNIST's files")
     parser.add_argument("--output", type=Path, default=RESULT)

@@ -7,13 +7,13 @@ from cyclopts import Parameter
 
 from ..options import DataDir, Threads
 
-SHIPPED_STEPS = 13_000
+SHIPPED_STEPS = 17_000
 
 
 def train_reader(
     *,
     output: Path = Path("runs/reader"),
-    steps: Annotated[int, Parameter(help="batches of about 77 lines")] = SHIPPED_STEPS,
+    steps: Annotated[int, Parameter(help="batches of about 75 lines")] = SHIPPED_STEPS,
     seed: int = 0,
     holdout: Annotated[int, Parameter(help="training images kept for calibration")] = 10_000,
     workers: Annotated[int, Parameter(help="processes that draw lines; 0: none beside this")] = 1,

@@ -6,7 +6,7 @@
 A digit of MNIST is thinned to the path that its pen went (Zhang and Suen 1984); what is near the
 path is ink, and how near decides how thick the pen is. What MNIST's American writers hardly wrote,
 the 1 with its up-stroke and the crossed 7, our own pen draws; and so it does what is no digit:
-points, commas, dashes, letters, scribbles and shapes.
+points, commas, dashes, slashes, brackets, letters and other signs, scribbles and shapes.
 """
 
 import itertools
@@ -30,11 +30,11 @@ PER_PIXEL = 16  # steps of a distance in a pixel: a byte reaches 16 pixels
 EDGE = 96  # grey value from which on MNIST's pixels are in a glyph's box
 
 DRAWN_DIGITS = 6000
-MARKS = 4000
-SHAPES = 2000
+MARKS = 8000
+SHAPES = 3000
 
 # What a glyph is, beside the ten digits.
-POINT, COMMA, DASH, SIGN, SHAPE = range(10, 15)
+POINT, COMMA, DASH, SIGN, TALL, SHAPE = range(10, 16)  # TALL: brackets and slashes
 
 
 @dataclass(frozen=True)
@@ -376,9 +376,129 @@ SIGNS = (
 )
 
 
+def dollar(rng: Rng) -> Strokes:
+    """An S with one upright through it or two, which may show only above and below it."""
+    width, waist = rng.uniform(0.45, 0.75), rng.uniform(0.42, 0.55)
+    upper = arc(width / 2, 0.1 + waist / 2, width * 0.95, waist, rng.uniform(-0.15, 0.0), -0.75)
+    lower = arc(width / 2, 0.5 + waist / 2, width, 0.9 - waist, -0.25, rng.uniform(0.3, 0.5))
+    reach = rng.uniform(0.0, 0.12)
+    gap = rng.uniform(0.05, 0.1) if rng.random() < 0.25 else 0.0
+    uprights: Strokes = []
+    for x in {width / 2 - gap, width / 2 + gap}:
+        if rng.random() < 0.75:
+            uprights.append([(x, 0.1 - reach), (x, 0.9 + reach)])
+        else:
+            uprights += [[(x, -reach), (x, 0.2)], [(x, 0.8), (x, 1 + reach)]]
+    return [upper + lower, *uprights]
+
+
+def euro(rng: Rng) -> Strokes:
+    """A C with two bars that reach out of it."""
+    width = rng.uniform(0.5, 0.9)
+    mouth = rng.uniform(0.08, 0.17)
+    bow = arc(width / 2, 0.5, width, 1.0, -mouth, -1 + mouth)
+    left, right = rng.uniform(-0.3, 0.02), width * rng.uniform(0.45, 0.9)
+    upper = rng.uniform(0.35, 0.48)
+    lower = upper + rng.uniform(0.1, 0.22)
+    return [bow, [(left, upper), (right, upper)], [(left, lower), (right, lower)]]
+
+
+def pound(rng: Rng) -> Strokes:
+    """A hook on a stem, a bar, and a foot."""
+    width, top = rng.uniform(0.45, 0.75), rng.uniform(0.3, 0.5)
+    hook = arc(width * 0.65, top / 2, width * 0.7, top, -0.05, -0.5)
+    bar = rng.uniform(0.45, 0.65)
+    foot = [(width * rng.uniform(0.1, 0.3), 0.95), (0.0, 1.0), (width, rng.uniform(0.92, 1.0))]
+    return [[*hook, *foot], [(-0.05, bar), (width * rng.uniform(0.6, 0.9), bar)]]
+
+
+def percent(rng: Rng) -> Strokes:
+    """A slash between two rings."""
+    width, size = rng.uniform(0.6, 1.0), rng.uniform(0.2, 0.42)
+    left = arc(size / 2, size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
+    right = arc(width - size / 2, 1 - size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
+    lean = width * rng.uniform(0.1, 0.3)
+    return [left, right, [(width - lean, 0.0), (lean, 1.0)]]
+
+
+def question(rng: Rng) -> Strokes:
+    """A hook over a point."""
+    width, waist = rng.uniform(0.35, 0.6), rng.uniform(0.35, 0.5)
+    hook = arc(width / 2, waist / 2, width, waist, rng.uniform(-0.6, -0.45), 0.2)
+    foot = (width * rng.uniform(0.35, 0.6), rng.uniform(0.6, 0.75))
+    return [[*hook, foot], point_below(foot[0])]
+
+
+def exclamation(rng: Rng) -> Strokes:
+    """A stem over a point."""
+    lean = rng.uniform(-0.05, 0.15)
+    return [[(lean, 0.0), (0.0, rng.uniform(0.6, 0.75))], point_below(rng.uniform(-0.06, 0.04))]
+
+
+def point_below(x: float) -> list[Point]:
+    """Return a point at the foot of a sign."""
+    return [(x, 0.96), (x + 0.03, 1.0)]
+
+
+def capital_a(rng: Rng) -> Strokes:
+    """Two stems that meet, and a bar."""
+    width, bar = rng.uniform(0.5, 0.95), rng.uniform(0.5, 0.75)
+    top = width * rng.uniform(0.35, 0.65)
+    left, right = top * (1 - bar), top + (width - top) * bar
+    out = rng.uniform(-0.03, 0.08)
+    return [[(0.0, 1.0), (top, 0.0), (width, 1.0)], [(left - out, bar), (right + out, bar)]]
+
+
+def bowed_letter(rng: Rng) -> Strokes:
+    """A P, an R, an n, an m or an h."""
+    width, kind = rng.uniform(0.35, 0.65), int(rng.integers(5))
+    if kind < 2:
+        waist = rng.uniform(0.42, 0.58)
+        bowl = [(0.0, 0.0), *arc(width * 0.4, waist / 2, width * 1.2, waist, -0.25, 0.25)]
+        leg = [(width * 0.3, waist), (width, 1.0)]
+        return [[(0.0, 0.0), (0.0, 1.0)], [*bowl, (0.0, waist)], *([leg] if kind else [])]
+    stem = [(0.0, 0.0), (0.0, 1.0)]
+    top = rng.uniform(0.4, 0.6) if kind == 4 else 0.0
+    arches: Strokes = []
+    for number in range(2 if kind == 3 else 1):
+        middle = width * (number + 0.5)
+        arch = arc(middle, top + 0.3, width, 0.6, -0.5, 0.0)
+        arches.append([*arch, (width * (number + 1), 1.0)])
+    return [stem, *arches]
+
+
+CURVED_SIGNS = (
+    *(dollar, euro, pound, percent, question, exclamation),
+    *(capital_a, bowed_letter, bowed_letter),
+)
+
+
+def tall_mark(rng: Rng) -> Strokes:
+    """A slash, or a bracket of either side, round, square or curly."""
+    kind = rng.random()
+    if kind < 0.4:
+        lean = math.tan(math.radians(rng.uniform(18, 45)))
+        stroke = bow_between((lean, 0.0), (0.0, 1.0), rng.normal(0, 0.04))
+        return _mirrored([stroke]) if rng.random() < 0.1 else [stroke]
+    width = rng.uniform(0.12, 0.32)
+    bracket = [arc(width, 0.5, 2 * width, 1.0, -rng.uniform(0.27, 0.33), -rng.uniform(0.67, 0.73))]
+    if kind > 0.7:
+        bracket = [[(width, 0.0), (0.0, 0.0), (0.0, 1.0), (width, 1.0)]]
+        if kind > 0.93:
+            bracket = [[(width, 0.0), (width / 2, 0.06), (width / 2, 0.43), (0.0, 0.5)]]
+            bracket[0] += [(width / 2, 0.57), (width / 2, 0.94), (width, 1.0)]
+    return _mirrored(bracket) if rng.random() < 0.5 else bracket
+
+
+def _mirrored(strokes: Strokes) -> Strokes:
+    return [[(-x, y) for x, y in stroke] for stroke in strokes]
+
+
 def draw_mark(rng: Rng) -> tuple[int, Strokes]:
     """Return one mark's kind and strokes."""
-    kind = int(rng.choice([POINT, COMMA, DASH, SIGN], p=[0.2, 0.2, 0.2, 0.4]))
+    kind = int(rng.choice([POINT, COMMA, DASH, SIGN, TALL], p=[0.1, 0.1, 0.1, 0.5, 0.2]))
+    if kind == TALL:
+        return kind, tall_mark(rng)
     if kind == POINT:
         return kind, [arc(0, 0, rng.uniform(0.2, 1), rng.uniform(0.2, 1), 0, 1)]
     if kind == COMMA:
@@ -388,6 +508,8 @@ def draw_mark(rng: Rng) -> tuple[int, Strokes]:
         bar = [(0.0, bend[0]), (0.5, bend[1]), (1.0, bend[2])]
         doubled = [(x + rng.normal(0, 0.05), y + rng.uniform(0.25, 0.5)) for x, y in bar]
         return kind, [bar, doubled] if rng.random() < 0.3 else [bar]
+    if rng.random() < 0.4:
+        return kind, CURVED_SIGNS[rng.integers(len(CURVED_SIGNS))](rng)
     if rng.random() < 0.75:
         text = SIGNS[rng.integers(len(SIGNS))]
         wide = rng.uniform(0.25, 0.5)
@@ -432,6 +554,19 @@ def blob(rng: Rng) -> np.ndarray:
     for wave in range(1, 6):
         radius += rng.normal(0, 0.25 / wave) * np.sin(wave * angle + rng.uniform(0, 2 * np.pi))
     return np.hypot(x, y) < radius
+
+
+def drops(rng: Rng) -> np.ndarray:
+    """A blot: round drops that run into each other, longer than wide or wider than long."""
+    page = np.zeros((FINE, FINE), bool)
+    y, x = np.mgrid[:FINE, :FINE] - FINE / 2
+    stretch, turn = np.exp(rng.normal(0, 0.2)), rng.uniform(0, np.pi)
+    x, y = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    size = rng.uniform(6, 14)
+    for _ in range(rng.integers(2, 12)):
+        down, across = rng.normal(0, 0.5 * size, 2)
+        page |= np.hypot(y / stretch - down, x * stretch - across) < size * rng.uniform(0.4, 1)
+    return page
 
 
 def polygons(rng: Rng) -> np.ndarray:
@@ -488,5 +623,5 @@ def hollow(shape: np.ndarray, rng: Rng) -> np.ndarray:
     return shape & (~inner | texture(rng))
 
 
-SHAPES_BY_CHANCE = (texture, blob, polygons, boxes, scribble)
+SHAPES_BY_CHANCE = (texture, blob, drops, drops, polygons, boxes, scribble)
 CHANGES = (mirror, stripe, hollow)

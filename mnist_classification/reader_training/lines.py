@@ -21,7 +21,7 @@ Rng = np.random.Generator
 
 ROWS, ROW_LENGTH = 24, 384  # pixels
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-SHARES = (0.1, 0.17, 0.12, 0.13, 0.13, 0.13, 0.1, 0.06, 0.04, 0.02)
+SHARES = (0.13, 0.16, 0.12, 0.12, 0.12, 0.13, 0.1, 0.06, 0.04, 0.02)
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class LineSource:
         self.glyphs, self.num_rows = glyphs, num_rows
         self.hands = Hands(glyphs)
 
-    def draw(self, rng: Rng) -> LineBatch:
-        """Fill so many rows with strips."""
-        lines, places = self._plan(rng)
+    def draw(self, rng: Rng, *, many_signs: bool = False) -> LineBatch:
+        """Fill so many rows with strips, with signs beside many numbers or beside some."""
+        lines, places = self._plan(rng, many_signs)
         rows = np.zeros((self.num_rows, HEIGHT, ROW_LENGTH), np.float32)
         for (row, start), strip in zip(places, self.strips(lines, rng), strict=True):
             rows[row, :, start + PADDING : start + PADDING + strip.shape[1]] = strip
@@ -64,13 +64,14 @@ class LineSource:
             [line.digits for line in lines],
         )
 
-    def _plan(self, rng: Rng) -> tuple[list[Line], list[tuple[int, int]]]:
+    def _plan(self, rng: Rng, many_signs: bool) -> tuple[list[Line], list[tuple[int, int]]]:
         """Write lines until no row has room for the next one."""
         lines: list[Line] = []
         places: list[tuple[int, int]] = []
         filled = np.zeros(self.num_rows, int)
         while True:
-            line = write_line(self.hands, rng, int(rng.choice(COUNTS, p=SHARES)))
+            count = int(rng.choice(COUNTS, p=SHARES))
+            line = write_line(self.hands, rng, count, many_signs=many_signs)
             needed = line.width + 2 * PADDING
             needed += needed % STEP
             free = np.flatnonzero(filled + needed <= ROW_LENGTH)
@@ -104,9 +105,12 @@ class LineSource:
         """Draw what is left of the lines above and below: their feet and heads."""
         others = []
         for line in lines:
-            other = write_line(self.hands, rng, int(rng.integers(1, 6)))
-            cut_off = rng.random() < 0.12 and _move_to_the_edge(other, line, rng)
-            others.append(other if cut_off else _empty(line))
+            if rng.random() < 0.12:
+                other = write_line(self.hands, rng, int(rng.integers(1, 6)))
+                if _move_to_the_edge(other, line, rng):
+                    others.append(other)
+                    continue
+            others.append(_empty(line))
         return draw_lines(self.glyphs, others, rng)
 
 

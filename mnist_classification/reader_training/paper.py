@@ -27,6 +27,10 @@ def make_paper(shape: tuple[int, int], rng: Rng) -> np.ndarray:
     if rng.random() < 0.08:  # the edge of a shadow
         edge = x * rng.normal() + y * rng.normal()
         paper += rng.uniform(0.1, 0.5) * (edge > np.quantile(edge, rng.random()))
+    if rng.random() < 0.06:  # what is left of a soft shadow's edge, or a fold
+        across = x + rng.normal(0, 0.3) * y
+        away = (across - rng.uniform(across.min(), across.max())) / rng.uniform(2, 10)
+        paper += rng.choice([-1, 1]) * rng.uniform(0.1, 0.5) * np.exp(-(away**2))
     if rng.random() < 0.45:
         strength = rng.uniform(0.05, 0.42)
         for _ in range(rng.integers(1, 4)):

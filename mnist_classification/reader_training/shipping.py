@@ -1,6 +1,6 @@
 """From nothing to a model that the reader can load: train, export, calibrate, describe.
 
-    train_and_export(Path("runs/reader"), steps=13_000, seed=0)
+    train_and_export(Path("runs/reader"), steps=17_000, seed=0)
 
 The directory then holds model.onnx and config.json, which are all that reading needs, and the model
 card, README.md.
@@ -21,7 +21,7 @@ from ..errors import RunError
 from ..files import write_atomically
 from ..reader.recognizer import load_recognizer
 from ..run import RunDirectory, check_seed
-from .calibration import Calibration, calibrate
+from .calibration import RIGHT_IF_SURE, Calibration, calibrate
 from .export import export_onnx
 from .glyphs import make_glyphs
 from .lines import LineSource
@@ -125,7 +125,10 @@ def write_card(config: dict[str, Any]) -> str:
     """Return the model card for a config.json."""
     found, settings = config["calibration"], config["settings"]
     last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+    rows = "\n".join(
+        f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |"
+        for name, value in settings.items()
+    )
     return f"""# A reader of handwritten numbers
 
 A convolutional network of {config["parameters"]:,} parameters that reads a line of digits, drawn
@@ -155,14 +158,15 @@ none of them.
 Chosen on one half of {found["lines"]:,} made lines on which it reads a number, by writers that it
 has not learned from, and judged on the other; they are harder than most pictures. Of these
 {found["exact"]:.1%} are read exactly right. A number is sure from a probability of
-{found["threshold"]:.3f} on, chosen so that 99% of the sure ones are right: {found["coverage"]:.1%}
-are sure, and {found["right_if_sure"]:.2%} of these are right. Expected calibration error
-{found["error_before"]:.2%} before and {found["error"]:.2%} after a logistic regression (slope
-{found["slope"]:.3f}, offset {found["offset"]:.3f}).
+{found["threshold"]:.3f} on, chosen so that {RIGHT_IF_SURE:.1%} of the sure ones are right:
+{found["coverage"]:.1%} are sure, and {found["right_if_sure"]:.2%} of these are right. Expected
+calibration error {found["error_before"]:.2%} before and {found["error"]:.2%} after a logistic
+regression (slope {found["slope"]:.3f}, offset {found["offset"]:.3f}).
 
 ## Limits
 
-It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are some signs
-and letters, while others, such as brackets and dollar signs, are read as digits. Lines on their
-side or on their head are not read. Licence: MIT, as the project.
+It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are brackets,
+currency signs and other signs that no digit looks like. A slash may be read as a 1, and letters
+that look like digits are read as digits. Lines on their side or on their head are not read.
+Licence: MIT, as the project.
 """

@@ -5,7 +5,10 @@
 
 Every line is seen once: the batch of a step is drawn by chance that starts from the seed and the
 step's number alone, so a run that was interrupted goes on with the very lines it would have had.
-What is kept is the moving average of the weights.
+Most steps have lines with more brackets, slashes and other signs than people write, so that the
+network learns what they look like; the last ones, at a rate that starts anew and lower, have fewer,
+so that it learns how seldom they are (a warm restart, Loshchilov and Hutter 2017). What is kept is
+the moving average of the weights.
 """
 
 import time
@@ -32,8 +35,11 @@ class Settings:
     """How the network is trained.
 
     Attributes:
-        num_steps: batches of about 77 lines.
+        num_steps: batches of about 75 lines.
+        settling: the share of the steps, the last ones, whose lines have signs as seldom as people
+            write them.
         learning_rate: at its peak, after `warmup_steps`; it falls to 0 as a cosine.
+        settling_rate: likewise, of the last steps.
         weight_decay: of AdamW.
         average_decay: of the moving average of the weights, per step.
         checkpoint_steps: a checkpoint is written each time that so many are done.
@@ -42,8 +48,10 @@ class Settings:
         seed: of the weights and the lines.
     """
 
-    num_steps: int = 13_000
+    num_steps: int = 17_000
+    settling: float = 3 / 17
     learning_rate: float = 3e-3
+    settling_rate: float = 1e-3
     warmup_steps: int = 400
     weight_decay: float = 0.01
     average_decay: float = 0.9995
@@ -52,12 +60,22 @@ class Settings:
     precision: str = "bfloat16"
     seed: int = 0
 
+    @property
+    def settles_at(self) -> int:
+        """Return the first of the last steps."""
+        return self.num_steps - round(self.settling * self.num_steps)
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
+        if step < self.settles_at:
+            peak, count = self.learning_rate, self.settles_at
+        else:
+            peak, count = self.settling_rate, self.num_steps - self.settles_at
+            step -= self.settles_at
         if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(self.num_steps - self.warmup_steps, 1)
-        return self.learning_rate * 0.5 * (1 + float(np.cos(np.pi * done)))
+            return peak * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(count - self.warmup_steps, 1)
+        return peak * 0.5 * (1 + float(np.cos(np.pi * done)))
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for a run to go on."""
@@ -67,11 +85,12 @@ class Settings:
 class Batches(Dataset):
     """The batch of each step."""
 
-    def __init__(self, source: LineSource, seed: int):
-        self.source, self.seed = source, seed
+    def __init__(self, source: LineSource, settings: Settings):
+        self.source, self.settings = source, settings
 
     def __getitem__(self, step: int) -> LineBatch:
-        return self.source.draw(np.random.default_rng([self.seed, step]))
+        rng = np.random.default_rng([self.settings.seed, step])
+        return self.source.draw(rng, many_signs=step < self.settings.settles_at)
 
 
 class Both(nn.Module):
@@ -143,7 +162,7 @@ def _batches(
 ) -> Iterator[tuple[int, LineBatch]]:
     steps = range(done, settings.num_steps)
     loader = DataLoader(
-        Batches(source, settings.seed),
+        Batches(source, settings),
         batch_size=None,
         sampler=steps,
         num_workers=num_workers,

@@ -16,12 +16,13 @@ import torch
 from torch.nn import functional as F
 
 from ..reader.strips import HEIGHT
-from .glyphs import COMMA, DASH, PER_PIXEL, POINT, SHAPE, SIDE, SIGN, Glyphs
+from .glyphs import COMMA, DASH, PER_PIXEL, POINT, SHAPE, SIDE, SIGN, TALL, Glyphs
 
 Rng = np.random.Generator
 
 PATCH = 60  # pixels, the width of what one glyph may cover
 LONGEST = 340  # pixels of a line
+DESCENDING = np.isin(np.arange(10), [7, 9, 4, 1, 3, 5])  # digits that some hands let hang down
 NEIGHBOURS = 6  # so many of a digit's images on either side are taken to be one hand's
 
 
@@ -43,7 +44,7 @@ class Hands:
         rank[np.argsort(slant)] = np.linspace(0, 1, len(scanned))
         place = np.where(odd, place, rank)
         self.groups = [self._sort(scanned[mask], place) for mask in (odd, ~odd)]
-        self.drawn = {k: self._drawn(k) for k in [*range(10), POINT, COMMA, DASH, SIGN, SHAPE]}
+        self.drawn = {k: self._drawn(k) for k in range(SHAPE + 1)}
 
     def _sort(self, chosen: np.ndarray, place: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return per digit the images in order, and their places, 0 to 1."""
@@ -142,17 +143,20 @@ def choose_digits(rng: Rng, count: int) -> list[int]:
     return digits.tolist()
 
 
-def write_line(hands: Hands, rng: Rng, num_digits: int) -> Line:
+def write_line(hands: Hands, rng: Rng, num_digits: int, *, many_signs: bool = False) -> Line:
     """Write a number by one hand somewhere on a strip; `num_digits` 0 leaves marks, or nothing."""
     digits = choose_digits(rng, num_digits)
-    items = _with_marks(hands, rng, [(glyph, True) for glyph in hands.pick(rng, digits)])
+    written = [(glyph, True) for glyph in hands.pick(rng, digits)]
+    items = _with_marks(hands, rng, written, many_signs)
     slots = _lay_out(hands.glyphs, rng, items)
     if rng.random() < 0.1:
         items, slots = _join(hands, rng, items, slots)
     return _fit(rng, digits, items, slots)
 
 
-def _with_marks(hands: Hands, rng: Rng, items: list[tuple[int, bool]]) -> list[tuple[int, bool]]:
+def _with_marks(
+    hands: Hands, rng: Rng, items: list[tuple[int, bool]], many_signs: bool
+) -> list[tuple[int, bool]]:
     """Put marks between digits and at the ends: what is written but not read."""
 
     def mark(*kinds: int) -> tuple[int, bool]:
@@ -162,20 +166,22 @@ def _with_marks(hands: Hands, rng: Rng, items: list[tuple[int, bool]]) -> list[t
         choice = rng.random()
         if choice < 0.25:
             return []
-        kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, DASH, POINT, COMMA)
+        kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, TALL, DASH, POINT, COMMA)
         return [mark(*kinds) for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 6)))]
     punctuated = rng.random() < 0.4 and len(items) > 1
+    divided = rng.random() < (0.25 if many_signs else 0.1)  # as a date is
+    between = (TALL, TALL, SIGN) if divided else (POINT, POINT, COMMA, COMMA, DASH)
     marked: list[tuple[int, bool]] = []
     for number, item in enumerate(items):
         if punctuated and number and rng.random() < 0.3:
-            marked.append(mark(POINT, POINT, COMMA, COMMA, DASH))
+            marked.append(mark(*between))
         marked.append(item)
-    if rng.random() < 0.22:
-        marked.append(mark(POINT, COMMA, DASH, DASH, SIGN))
+    if rng.random() < (0.3 if many_signs else 0.22):
+        marked.append(mark(POINT, COMMA, DASH, DASH, SIGN, SIGN, TALL))
         if rng.random() < 0.4:
             marked.append(mark(DASH, POINT, SIGN))
-    if rng.random() < 0.12:
-        marked.insert(0, mark(DASH, SIGN, SIGN, POINT))
+    if rng.random() < (0.18 if many_signs else 0.1):
+        marked.insert(0, mark(DASH, SIGN, SIGN, SIGN, POINT, TALL))
         if rng.random() < 0.3:
             marked.insert(0, mark(DASH, SIGN))
     return marked
@@ -200,8 +206,7 @@ def _lay_out(glyphs: Glyphs, rng: Rng, items: list[tuple[int, bool]]) -> np.ndar
     """Return (N, 6): centre, half width, half height, size across and down, in digit heights."""
     steady = rng.uniform(0.02, 0.08) if rng.random() < 0.7 else rng.uniform(0.08, 0.2)
     wide = float(np.exp(rng.normal(0, 0.17)))
-    descends = rng.random(10) < (0.5 if rng.random() < 0.3 else 0.0)
-    descends &= np.isin(np.arange(10), [7, 9, 4, 1, 3, 5])
+    descends = DESCENDING & (rng.random(10) < (0.5 if rng.random() < 0.3 else 0.0))
     small_zeros = rng.uniform(0.5, 0.85) if rng.random() < 0.2 else 1.0
     first_taller = rng.uniform(1.1, 1.5) if rng.random() < 0.1 else 1.0
     restless = rng.random() < 0.12  # some digits much smaller or larger than others
@@ -271,6 +276,8 @@ def _place_mark(rng: Rng, kind: int, across: float, down: float) -> tuple[float,
         return rng.uniform(0.15, 0.55) / down, 0.5 + rng.normal(0, 0.1), 1.0
     if kind == DASH:
         return rng.uniform(0.3, 1.0) / max(across, 4.0), rng.normal(0, 0.15), 1.0
+    if kind == TALL:
+        return rng.uniform(0.95, 1.5) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
     return rng.uniform(0.6, 1.15) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
 
 
@@ -343,7 +350,8 @@ def draw_lines(glyphs: Glyphs, lines: list[Line], rng: Rng) -> list[np.ndarray]:
     pen = np.array([lines[i].pen for i in owner], np.float32)[:, None, None]
     edge = np.array([lines[i].edge for i in owner], np.float32)[:, None, None]
     left = np.round(place[:, 0] - PATCH / 2).astype(int)
-    grid = _trace(glyphs, chosen, place - np.stack([left, 0 * left], axis=1), size, lean, rng)
+    from_left = np.stack([left, 0 * left], axis=1).astype(np.float32)
+    grid = _trace(glyphs, chosen, place - from_left, size, lean, rng)
     ink = np.empty((len(owner), HEIGHT, PATCH), np.float32)
     scanned = pen[:, 0, 0] == 0
     if scanned.any():

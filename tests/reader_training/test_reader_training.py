@@ -9,6 +9,7 @@ from mnist_classification.reader.recognizer import load_recognizer
 from mnist_classification.reader.strips import STEP
 from mnist_classification.reader_training import calibration
 from mnist_classification.reader_training.calibration import (
+    RIGHT_IF_SURE,
     apply_logistic,
     calibration_error,
     choose_threshold,
@@ -16,12 +17,16 @@ from mnist_classification.reader_training.calibration import (
 )
 from mnist_classification.reader_training.export import export_onnx, fold
 from mnist_classification.reader_training.glyphs import (
+    CURVED_SIGNS,
     POINT,
     SHAPE,
+    SIGN,
+    TALL,
     WAYS,
     Glyphs,
     distance_to_strokes,
     make_glyphs,
+    tall_mark,
     thin,
 )
 from mnist_classification.reader_training.lines import ROW_LENGTH, LineSource
@@ -74,6 +79,46 @@ def test_glyphs_are_mnists_and_our_own(mnist, glyphs):
     left, top, right, bottom = glyphs.box.T
     assert (left < right).all()
     assert (top < bottom).all()
+
+
+@pytest.mark.parametrize("draw", [*dict.fromkeys(CURVED_SIGNS), tall_mark])
+def test_every_sign_is_a_thing_of_strokes_that_chance_changes(draw):
+    first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert first == again != other
+    points = np.concatenate(first)
+    assert np.isfinite(points).all()
+    assert 0.9 < np.ptp(points[:, 1]) < 1.5  # as tall as a digit
+    inked = distance_to_strokes(first) < 1
+    assert 0.01 < inked.mean() < 0.35
+
+
+def test_brackets_and_slashes_reach_beyond_the_digits(source, glyphs):
+    rng = np.random.default_rng(2)
+    tall, digits = [], []
+    for line in (write_line(source.hands, rng, 4) for _ in range(300)):
+        kinds = glyphs.kind[line.glyphs]
+        if (kinds == TALL).any():
+            tall += line.half[kinds == TALL, 1].tolist()
+            digits += line.half[line.is_digit, 1].tolist()
+    assert len(tall) > 20
+    assert np.mean(tall) > 1.1 * np.mean(digits)
+
+
+def test_the_last_steps_have_fewer_signs_and_a_rate_that_starts_anew(source, glyphs):
+    settings = Settings(num_steps=1700, warmup_steps=50)
+    assert settings.settles_at == 1400
+    assert settings.rate(50) == settings.learning_rate == max(map(settings.rate, range(1700)))
+    assert settings.rate(1399) < 0.01 * settings.learning_rate
+    last = range(settings.settles_at, settings.num_steps)
+    assert settings.rate(1450) == settings.settling_rate == max(map(settings.rate, last))
+    assert 0 < settings.rate(1699) < 0.01 * settings.settling_rate
+
+    def count_signs(many_signs: bool) -> int:
+        rng = np.random.default_rng(4)
+        lines = [write_line(source.hands, rng, 3, many_signs=many_signs) for _ in range(400)]
+        return sum(int(np.isin(glyphs.kind[line.glyphs], (SIGN, TALL)).sum()) for line in lines)
+
+    assert 0 < 1.3 * count_signs(False) < count_signs(True)
 
 
 def test_one_hand_writes_a_line(source):
@@ -218,16 +263,16 @@ def test_the_threshold_is_the_lowest_that_keeps_the_promise():
     right = probabilities > 0.4
     threshold = choose_threshold(probabilities, right)
     sure = probabilities >= threshold
-    assert right[sure].mean() >= 0.99
-    assert right[probabilities >= threshold - 0.01].mean() < 0.99
+    assert right[sure].mean() >= RIGHT_IF_SURE
+    assert right[probabilities >= threshold - 0.01].mean() < RIGHT_IF_SURE
     with pytest.raises(ModelError):
         choose_threshold(np.full(100, 0.9), np.zeros(100, bool))
 
 
 def test_what_is_as_probable_reaches_a_threshold_together():
     """Six of ten are right at 0.9: the first six alone would make a threshold of it."""
-    probabilities = np.array([0.99] * 200 + [0.9] * 10)
-    right = np.array([True] * 206 + [False] * 4)
+    probabilities = np.array([0.99] * 100 + [0.9] * 10)
+    right = np.array([True] * 106 + [False] * 4)
     assert choose_threshold(probabilities, right) == 0.99
 
 
