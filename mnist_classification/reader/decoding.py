@@ -16,6 +16,7 @@ BLANK = 10
 TINY = 1e-30
 ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
 MOST = 32  # digits of a text whose neighbours are tried; their cost grows with its cube
+LIKELY = 0.5  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def decode(views: list[np.ndarray]) -> Decoded:
 
 
 def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
-    """Return what a line says with one digit more, behind `place` others, if that is likelier."""
+    """Return what a line says with one digit more, behind `place` others; if that can be."""
     text = decoded.text
     longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
     scores = score_texts(views, longer)
-    if scores.max() < decoded.probability:
+    if scores.max() < LIKELY * decoded.probability:
         return decoded
     return _refine(views, longer[int(scores.argmax())])
 
