@@ -17,7 +17,6 @@ from mnist_classification import Reader
 from mnist_classification.progress import PATIENCE
 from mnist_classification.shipped import SHIPPED_MODEL
 
-
 LONE_ONE = "1?"  # it leans, and might be a slash
 
 
