@@ -384,7 +384,7 @@ def dollar(rng: Rng) -> Strokes:
     reach = rng.uniform(0.0, 0.12)
     gap = rng.uniform(0.05, 0.1) if rng.random() < 0.25 else 0.0
     uprights: Strokes = []
-    for x in {width / 2 - gap, width / 2 + gap}:
+    for x in sorted({width / 2 - gap, width / 2 + gap}):  # one where there is no gap
         if rng.random() < 0.75:
             uprights.append([(x, 0.1 - reach), (x, 0.9 + reach)])
         else:
@@ -449,27 +449,29 @@ def capital_a(rng: Rng) -> Strokes:
     return [[(0.0, 1.0), (top, 0.0), (width, 1.0)], [(left - out, bar), (right + out, bar)]]
 
 
-def bowed_letter(rng: Rng) -> Strokes:
-    """A P, an R, an n, an m or an h."""
-    width, kind = rng.uniform(0.35, 0.65), int(rng.integers(5))
-    if kind < 2:
-        waist = rng.uniform(0.42, 0.58)
-        bowl = [(0.0, 0.0), *arc(width * 0.4, waist / 2, width * 1.2, waist, -0.25, 0.25)]
-        leg = [(width * 0.3, waist), (width, 1.0)]
-        return [[(0.0, 0.0), (0.0, 1.0)], [*bowl, (0.0, waist)], *([leg] if kind else [])]
-    stem = [(0.0, 0.0), (0.0, 1.0)]
-    top = rng.uniform(0.4, 0.6) if kind == 4 else 0.0
-    arches: Strokes = []
-    for number in range(2 if kind == 3 else 1):
-        middle = width * (number + 0.5)
-        arch = arc(middle, top + 0.3, width, 0.6, -0.5, 0.0)
-        arches.append([*arch, (width * (number + 1), 1.0)])
-    return [stem, *arches]
+def letter_with_a_bowl(rng: Rng) -> Strokes:
+    """A P or an R."""
+    width, waist = rng.uniform(0.35, 0.65), rng.uniform(0.42, 0.58)
+    bowl = arc(width * 0.4, waist / 2, width * 1.2, waist, -0.25, 0.25)
+    letter = [[(0.0, 0.0), (0.0, 1.0)], [(0.0, 0.0), *bowl, (0.0, waist)]]
+    leg = [(width * 0.3, waist), (width, 1.0)]
+    return [*letter, leg] if rng.random() < 0.5 else letter
+
+
+def letter_with_arches(rng: Rng) -> Strokes:
+    """An n, an m or an h."""
+    width, letter = rng.uniform(0.35, 0.65), rng.choice(["n", "m", "h"])
+    top = rng.uniform(0.4, 0.6) if letter == "h" else 0.0
+    strokes: Strokes = [[(0.0, 0.0), (0.0, 1.0)]]
+    for left in (0.0, width) if letter == "m" else (0.0,):
+        arch = arc(left + width / 2, top + 0.3, width, 0.6, -0.5, 0.0)
+        strokes.append([*arch, (left + width, 1.0)])
+    return strokes
 
 
 CURVED_SIGNS = (
     *(dollar, euro, pound, percent, question, exclamation),
-    *(capital_a, bowed_letter, bowed_letter),
+    *(capital_a, letter_with_a_bowl, letter_with_arches),
 )
 
 
@@ -481,13 +483,15 @@ def tall_mark(rng: Rng) -> Strokes:
         stroke = bow_between((lean, 0.0), (0.0, 1.0), rng.normal(0, 0.04))
         return _mirrored([stroke]) if rng.random() < 0.1 else [stroke]
     width = rng.uniform(0.12, 0.32)
-    bracket = [arc(width, 0.5, 2 * width, 1.0, -rng.uniform(0.27, 0.33), -rng.uniform(0.67, 0.73))]
-    if kind > 0.7:
-        bracket = [[(width, 0.0), (0.0, 0.0), (0.0, 1.0), (width, 1.0)]]
-        if kind > 0.93:
-            bracket = [[(width, 0.0), (width / 2, 0.06), (width / 2, 0.43), (0.0, 0.5)]]
-            bracket[0] += [(width / 2, 0.57), (width / 2, 0.94), (width, 1.0)]
-    return _mirrored(bracket) if rng.random() < 0.5 else bracket
+    if kind < 0.7:
+        first, last = -rng.uniform(0.27, 0.33), -rng.uniform(0.67, 0.73)
+        bracket = arc(width, 0.5, 2 * width, 1.0, first, last)
+    elif kind < 0.93:
+        bracket = [(width, 0.0), (0.0, 0.0), (0.0, 1.0), (width, 1.0)]
+    else:
+        upper = [(width, 0.0), (width / 2, 0.06), (width / 2, 0.43)]
+        bracket = [*upper, (0.0, 0.5), *((x, 1 - y) for x, y in reversed(upper))]
+    return _mirrored([bracket]) if rng.random() < 0.5 else [bracket]
 
 
 def _mirrored(strokes: Strokes) -> Strokes:
