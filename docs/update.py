@@ -42,7 +42,9 @@ def generate(kind: str, name: str, short: bool) -> str:
         short: as README has it.
     """
     if kind == "table":
-        result = json.loads((ROOT / "results" / "benchmarks" / f"{name}.json").read_text())
+        result = json.loads(
+            (ROOT / "results" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8")
+        )
         stems = [path.stem for path in (ROOT / "benchmarks").glob("*.py")]
         # A name may have more behind the benchmark's, such as the machine.
         module = max((stem for stem in stems if name.startswith(stem)), key=len)
@@ -70,7 +72,7 @@ def update(text: str) -> str:
 def main() -> None:
     """Rewrite the pages that have changed, and name them."""
     for page in PAGES:
-        before = page.read_text()
+        before = page.read_text(encoding="utf-8")
         after = update(before)
         if after != before:
             write_atomically(page, after)

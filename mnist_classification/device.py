@@ -18,6 +18,7 @@ from .errors import RunError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "bfloat16", "float32")
+MAX_THREADS = 1024
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -57,9 +58,12 @@ def deterministic(device: torch.device) -> Iterator[None]:
     """Have the same seed give the same bits in what is within, and leave the caller's state alone.
 
     That is PyTorch's global generators, which dropout draws from, and cuDNN's choice of kernels.
-    TF32 is off, so that float32 means float32 on a GPU too.
+    cuDNN does not use TF32, nor does PyTorch in products of matrices unless it is told to: float32
+    means float32 on a GPU too.
     """
-    devices = [device] if device.type == "cuda" else []
+    # Seeding seeds the generators of all GPUs, if there has been any use of one.
+    used = device.type == "cuda" or torch.cuda.is_initialized()
+    devices = range(torch.cuda.device_count()) if used else []
     kernels = torch.backends.cudnn.flags(  # whose default is not to use cuDNN
         enabled=True, deterministic=True, benchmark=False, allow_tf32=False
     )
@@ -75,8 +79,8 @@ def use_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
-    if threads < 1:
-        raise RunError(f"got {threads} threads; expected 1 or more")
+    if not 1 <= threads <= MAX_THREADS:
+        raise RunError(f"got {threads} threads; expected 1 or more, at most {MAX_THREADS}")
     torch.set_num_threads(threads)
 
 

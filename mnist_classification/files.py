@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from .errors import RunError
@@ -55,7 +56,14 @@ def make_folder(path: Path) -> None:
         raise RunError(f"can't write in {path}: {error.strerror}; try --output") from None
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Delete the temporary files that a killed process left in `directory`."""
+def remove_leftovers(directory: Path, *, older_than: float = 0.0) -> None:
+    """Delete the temporary files that a killed process left in `directory`.
+
+    Args:
+        older_than: seconds since they were written; where others may be writing just now, more
+            than that takes.
+    """
     for leftover in directory.glob(f"{TEMPORARY}*"):
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime >= older_than:
+                leftover.unlink()

@@ -27,8 +27,8 @@ def up_to(high: int) -> Range:
     return Range(f"0 to {high}", lambda value: 0 <= value <= high)
 
 
-COUNT = Range("0 or more", lambda value: value >= 0)
-FROM_1 = Range("1 or more", lambda value: value >= 1)
+COUNT = Range("0 or more, below 2^31", lambda value: 0 <= value < 2**31)
+FROM_1 = Range("1 or more, below 2^31", lambda value: 1 <= value < 2**31)
 FINITE = Range("a finite number", math.isfinite)
 NOT_NEGATIVE = Range("a finite number, 0 or more", lambda value: 0 <= value < math.inf)
 POSITIVE = Range("a finite number above 0", lambda value: 0 < value < math.inf)

@@ -35,7 +35,7 @@ MACHINE = ("torch", "device", "processor", "threads")
 CHECKPOINTS = "checkpoint-*.safetensors"
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
-    *("model", "training", "distributed", "device", "data", "augment"),
+    *("model", "training", "trained", "distributed", "device", "data", "augment"),
     *("optimizers", "sampling", "layers", "whitening", "alexnet"),
 )
 

@@ -39,7 +39,13 @@ def whiten(network: nn.Module, pixels: Tensor, flat: float = 0.1) -> None:
     """
     layer = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     patches = nn.functional.unfold(pixels, layer.kernel_size).transpose(1, 2).flatten(0, 1)
-    variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
+    products = patches.T @ patches / len(patches)
+    if not products.isfinite().all():
+        raise RecipeError(
+            "got images whose patches have no finite covariance to whiten; expected pixels of some "
+            "units; try the default --pixel-mean and --pixel-std"
+        )
+    variances, components = torch.linalg.eigh(products)
     filters = (components / (variances + flat).sqrt()).flip(1).T  # the largest first
     filters = filters[: (layer.out_channels + 1) // 2]
     filters = torch.cat([filters, -filters])[: layer.out_channels]

@@ -49,6 +49,8 @@ def test_threads_are_one_or_more():
         torch.set_num_threads(before)
     with pytest.raises(RunError, match="got 0 threads"):
         use_threads(0)
+    with pytest.raises(RunError, match="at most 1024"):
+        use_threads(10**12)
 
 
 def test_determinism_ends_with_its_block():

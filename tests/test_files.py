@@ -49,3 +49,12 @@ def test_leftovers_of_a_killed_save_are_removed_and_nothing_else(tmp_path):
     (tmp_path / ".mnist-classification-ab12cd_4").touch()
     remove_leftovers(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".env.template", ".lock", "config.json"]
+
+
+def test_what_another_process_may_be_writing_is_no_leftover(tmp_path):
+    new, old = (tmp_path / f".mnist-classification-{name}" for name in ("new", "old"))
+    for path in (new, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path, older_than=3600)
+    assert [path for path in (new, old) if path.exists()] == [new]

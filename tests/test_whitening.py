@@ -19,6 +19,12 @@ def test_a_layer_with_more_filters_than_patches_have_components_is_refused(mnist
         whiten(build(network, torch.Generator().manual_seed(0)), pixels)
 
 
+def test_pixels_without_a_finite_covariance_are_refused():
+    pixels = torch.full((4, 1, 28, 28), 1e30)
+    with pytest.raises(RecipeError, match="no finite covariance"):
+        whiten(nn.Sequential(nn.Conv2d(1, 4, 2)), pixels)
+
+
 def test_whitened_filters_tell_patches_apart_equally_well(mnist):
     network = build("whitened-cnn", torch.Generator().manual_seed(0))
     pixels = to_pixels(mnist.train.images[:500], 0.1307, 0.3081)

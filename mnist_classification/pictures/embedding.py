@@ -102,7 +102,7 @@ def check_perplexity(num_samples: int, perplexity: float) -> None:
     if num_samples < 3 * perplexity + 1:
         raise PlotError(
             f"got {num_samples} samples for perplexity {perplexity:g}; expected at least "
-            f"{int(3 * perplexity) + 1}; try more --num-samples or a smaller --perplexity"
+            f"{math.ceil(3 * perplexity + 1)}; try more --num-samples or a smaller --perplexity"
         )
 
 

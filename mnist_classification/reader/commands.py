@@ -21,7 +21,7 @@ STANDARD_INPUT = "-"
 
 def predict(
     pictures: Annotated[
-        list[Path],
+        list[str],
         Parameter(help="files, folders, or - for standard input", allow_leading_hyphen=True),
     ],
     *,
@@ -70,10 +70,15 @@ def predict(
 def _load_reader(model: Path) -> "Reader":
     """Return a reader with the model of a folder, or an ONNX file."""
     from .reader import Reader
+    from .recognizer import find_model
 
-    if not model.exists():
+    try:
+        missing, file = not model.exists(), find_model(model)
+    except OSError:  # a name that is too long, say: reading it says so
+        return Reader(model)
+    if missing:
         raise ModelError(f"{model}: no model here; expected a reader's directory or an ONNX file")
-    if model.is_dir() and not (model / "model.onnx").exists():
+    if file != model and not file.exists():
         raise ModelError(
             f"{model}: got a directory without model.onnx; expected a reader's, as the one that is "
             f"shipped; a classifier of single images can't read lines; try without --model"
@@ -81,20 +86,21 @@ def _load_reader(model: Path) -> "Reader":
     return Reader(model)
 
 
-def _expand(picture: Path) -> Iterator[str]:
+def _expand(picture: str) -> Iterator[str]:
     """Yield the file itself, or the pictures in the folder, by their names."""
+    path = Path(picture)
     try:
-        is_folder, exists = picture.is_dir(), picture.exists()
+        is_folder, exists = path.is_dir(), path.exists()
     except OSError:  # a name that is too long, say
         is_folder, exists = False, False
     if not is_folder:
-        if str(picture).startswith("--") and not exists:
-            raise PictureError(unknown("option", str(picture), ["--model", "--explain", "--json"]))
-        yield str(picture)
+        if picture.startswith("--") and not exists:
+            raise PictureError(unknown("option", picture, ["--model", "--explain", "--json"]))
+        yield picture
         return
     from .picture import is_picture_name
 
-    found = sorted(str(path) for path in picture.rglob("*") if is_picture_name(path))
+    found = sorted(str(found) for found in path.rglob("*") if is_picture_name(found))
     if not found:
         raise PictureError(f"{picture}: no pictures in this folder; expected PNG, JPEG or the like")
     yield from found
@@ -106,8 +112,14 @@ def _contents(names: list[str], step: Callable[[], None]) -> Iterator[bytes | st
 
     for name in names:
         # A byte more than is allowed, and no more: what comes in may never end.
-        yield sys.stdin.buffer.read(MAX_BYTES + 1) if name == STANDARD_INPUT else name
+        yield _read_standard_input(MAX_BYTES + 1) if name == STANDARD_INPUT else name
         step()
+
+
+def _read_standard_input(most: int) -> bytes:
+    if sys.stdin is None:
+        raise PictureError("standard input is closed; expected a picture; try a file's name")
+    return sys.stdin.buffer.read(most)
 
 
 def _explain(

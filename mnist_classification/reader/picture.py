@@ -42,6 +42,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ON_ITS_SIDE = 5  # from here on across and down change places
 TO_REDUCE = {"1": "L", "P": "RGBA", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}  # else no averaging
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
@@ -57,14 +58,16 @@ SUFFIXES = (
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Picture = str | Path | bytes | Image.Image | np.ndarray
+Scale = tuple[float, float]  # across and down
 
 
-def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
+def load_pixels(picture: Picture) -> tuple[np.ndarray, Scale]:
     """Return a picture upright and opaque, (H, W, 3) uint8, and original pixels per pixel of it.
 
     Args:
         picture: path, the bytes of a file, a PIL image, or an array: (H, W), (H, W, 1 to 4);
-            floating point numbers are taken as 0 to 1 if none is above 1, else as 0 to 255.
+            floating point numbers are taken as 0 to 1 if none is above 1, else as 0 to 255; uint16
+            as 0 to 65,535, other integers as 0 to 255.
 
     Raises:
         PictureError: it can't be read, or is larger than 50 megapixels or than such a file can be.
@@ -85,7 +88,7 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, float]:
         raise
 
 
-def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
+def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, Scale]:
     """Decode a picture of a bearable size; not `own` is the caller's, to be left as it is."""
     width, height = image.size
     if min(width, height) < 1:
@@ -93,8 +96,12 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, float]:
     _check_size(width, height)
     try:
         _check_size(*tile_size(image))
-        small = _shrink(image, own)
-        return _opaque(small), max(width, height) / max(small.size)
+        small, orientation = _shrink(image, own)
+        scale = width / small.width, height / small.height
+        if orientation in UPRIGHT:
+            small = small.transpose(UPRIGHT[orientation])
+            scale = scale if orientation < ON_ITS_SIDE else scale[::-1]
+        return _opaque(small), scale
     except PictureError:
         raise
     except MemoryError:
@@ -210,8 +217,8 @@ def _too_large(size: str) -> str:
     )
 
 
-def _shrink(image: Image.Image, own: bool) -> Image.Image:
-    """Decode the picture at no more than MAX_SIDE pixels per side, upright."""
+def _shrink(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
+    """Decode the picture at no more than MAX_SIDE pixels per side; return its orientation, too."""
     if own and image.format in ("JPEG", "MPO"):
         image.draft(None, (MAX_SIDE, MAX_SIDE))  # decodes a half, a quarter or an eighth of it
     if own and image.format == "WEBP":
@@ -225,7 +232,7 @@ def _shrink(image: Image.Image, own: bool) -> Image.Image:
     factor = -(-max(image.size) // MAX_SIDE)
     if factor > 1:  # no side below one pixel, however long and thin the picture is
         image = image.reduce((min(factor, image.width), min(factor, image.height)))
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    return image, orientation
 
 
 def _load_webp(image: Any) -> None:
@@ -295,7 +302,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.dtype.kind not in "uifb":
         raise PictureError(f"got an array of {array.dtype}; expected numbers")
     values: Any = array
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         values = array / 257
     elif array.dtype.kind in "fb":
         values = np.nan_to_num(array.astype(np.float32))

@@ -24,7 +24,7 @@ from ..shipped import SHIPPED_READER
 from .decoding import Decoded, decode, put_in
 from .ink import EIGHT
 from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
-from .picture import Picture, load_pixels
+from .picture import Picture, Scale, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
 
@@ -246,12 +246,12 @@ class Reader:
         darkness = page.darkness if page.ink.any() else page.flat
         return read_region(self.recognizer, darkness, region)
 
-    def describe(self, page: Page, lines: list[Seen], scale: float) -> Reading:
+    def describe(self, page: Page, lines: list[Seen], scale: Scale) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
         described = tuple(self._describe_line(line, page, scale) for line in lines)
         return Reading("\n".join(line.text for line in described), described)
 
-    def _describe_line(self, line: Seen, page: Page, scale: float) -> Line:
+    def _describe_line(self, line: Seen, page: Page, scale: Scale) -> Line:
         decoded, strip = line.decoded, line.strip
         digits = []
         for number, row in enumerate(decoded.probabilities):
@@ -371,12 +371,12 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     return left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _on_picture(strip: Strip, place: Box, page: Page, scale: float) -> Box:
+def _on_picture(strip: Strip, place: Box, page: Page, scale: Scale) -> Box:
     """Return a box around the place on the picture, in its pixels; what is beyond it is cut off."""
     left, top, right, bottom = place
     corners = [strip.to_page(x, y) for x in (left, right) for y in (top, bottom)]
     height, width = (side - 2 * page.margin for side in page.pixels.shape[:2])
-    x, y = np.clip(np.array(corners) - page.margin, 0, (width, height)).T * scale
+    x, y = (np.clip(np.array(corners) - page.margin, 0, (width, height)) * scale).T
     return round(x.min()), round(y.min()), round(x.max()), round(y.max())
 
 

@@ -59,8 +59,7 @@ def load_recognizer(path: str | Path) -> Recognizer:
     Raises:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
-    path = Path(path)
-    file = path / "model.onnx" if path.is_dir() else path
+    file = find_model(path)
     try:
         session = open_session(file.read_bytes())
     except OSError as error:
@@ -71,6 +70,15 @@ def load_recognizer(path: str | Path) -> Recognizer:
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
     return Recognizer(session, **_read_config(file.with_name("config.json")))
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the ONNX file that is meant: itself, or the one in a folder."""
+    path = Path(path)
+    try:
+        return path / "model.onnx" if path.is_dir() else path
+    except OSError:  # a name that is too long, say: whoever reads it is told
+        return path
 
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:
@@ -91,6 +99,11 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
             f"got no model in ONNX form ({reason}); expected a reader's model.onnx; "
             f"try the one that is shipped"
         ) from None
+    if {given.type, made.type} != {"tensor(float)"}:
+        raise ModelError(
+            f"got a model from {given.type} to {made.type}; expected tensor(float), which is "
+            f"float32; try the one that is shipped"
+        )
     if given.name != "strips" or given.shape[1:3] != [1, HEIGHT] or made.shape[2:] != [NUM_CLASSES]:
         raise ModelError(
             f"got a model from {given.shape} to {made.shape}; expected one that reads lines, from "
@@ -114,7 +127,7 @@ def _read_config(path: Path) -> dict[str, float]:
         for key, (low, high) in RANGES.items():
             if key in found and not low <= found[key] <= high:
                 raise ValueError(f"got {key} {config[key]}; expected {low} to {high}")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ModelError(
             f"{path}: {error}; expected what calibration wrote; try the model that is shipped"
         ) from None

@@ -8,6 +8,7 @@ card, README.md.
 
 import hashlib
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from .export import export_onnx
 from .glyphs import make_glyphs
 from .lines import LineSource
 from .network import LineNetwork, count_multiplications
-from .training import Settings, train
+from .training import Settings, code_version, train
 
 SIX_DIGITS = 128  # pixels along a strip
 
@@ -66,10 +67,17 @@ def train_and_export(
             its range.
     """
     check_seed(seed)
+    if steps < 1:
+        raise RunError(f"got {steps} steps; expected 1 or more")
     if workers < 0:
         raise RunError(f"got {workers} workers; expected 0 or more")
     if holdout < 1000:
         raise RunError(f"got a hold-out of {holdout} images; expected at least 1000 to calibrate")
+    if holdout % 2:
+        raise RunError(
+            f"got a hold-out of {holdout} images; expected an even number, since every other image "
+            f"of MNIST is by another group of writers"
+        )
     data = load_mnist(data_dir, holdout=holdout)
     assert data.holdout is not None
     precision = pick_precision("auto", torch.device("cpu"))
@@ -101,14 +109,17 @@ def write_model(
     """
     rng = np.random.default_rng(0)
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
-    file = output / "model.onnx"
-    export_onnx(network, file, strips)
-    (output / "config.json").unlink(missing_ok=True)  # the calibration of another network
-    found = calibrate(load_recognizer(file), held_back)
-    content = file.read_bytes()
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # what stands in `output` does, until all is known
+        file = Path(folder) / "model.onnx"
+        export_onnx(network, file, strips)
+        found = calibrate(load_recognizer(file), held_back)
+        content = file.read_bytes()
     config = {
         **found.as_config(),
         "settings": asdict(settings),
+        "code": code_version(),
         **seen,
         "history": history,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -116,6 +127,8 @@ def write_model(
         "environment": environment(torch.device("cpu")),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+    (output / "config.json").unlink(missing_ok=True)  # never the calibration of another network
+    write_atomically(output / "model.onnx", content)
     write_atomically(output / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomically(output / "README.md", write_card(config))
     return Shipped(found, len(content))

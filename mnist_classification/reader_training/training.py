@@ -11,10 +11,12 @@ so that it learns how seldom they are (a warm restart, Loshchilov and Hutter 201
 the moving average of the weights.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from ..device import keep_freed_memory
+from ..device import environment, keep_freed_memory
 from ..errors import RunError
-from ..run import RunDirectory
+from ..run import MACHINE, RunDirectory
 from .lines import LineBatch, LineSource
 from .network import BLANK, LineNetwork
+
+CODE = ("glyphs", "writing", "paper", "lines", "network", "training", "../reader/strips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +82,18 @@ class Settings:
         return peak * 0.5 * (1 + float(np.cos(np.pi * done)))
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be equal for a run to go on."""
-        return {"settings": asdict(self), "threads": torch.get_num_threads()}
+        """Return what must be equal for a run to go on, and for one to replace another."""
+        facts = environment(torch.device("cpu"))
+        machine = {key: facts[key] for key in MACHINE}
+        return {"settings": asdict(self), "code": code_version()} | machine
+
+
+def code_version() -> str:
+    """Return a hash of the files that decide what is learned, and from which lines."""
+    digest = hashlib.sha256()
+    for name in CODE:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
 
 
 class Batches(Dataset):

@@ -41,6 +41,12 @@ class Limits:
                 f"got --max-pixels {self.max_pixels}; expected at most {READER_PIXELS}, the "
                 f"reader's own limit; try the default"
             )
+        if self.max_body_bytes > self.max_held_bytes:
+            raise ServeError(
+                f"got --max-body-bytes {self.max_body_bytes} and --max-held-bytes "
+                f"{self.max_held_bytes}; expected one request to be at most all of them together; "
+                f"try a greater --max-held-bytes"
+            )
         for name in self.allowed:
             if name not in FORMATS:
                 raise ServeError(unknown("format", name, FORMATS))

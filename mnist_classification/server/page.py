@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
-from ..reader.recognizer import load_recognizer
+from ..reader.recognizer import find_model, load_recognizer
 from ..shipped import SHIPPED_READER
 
 PARTS = Path(__file__).parent / "page"
@@ -59,8 +59,7 @@ def describe_reader(model: Path) -> dict[str, Any]:
     import onnx  # slow to import
 
     recognizer = load_recognizer(model)  # it says what is wrong with a file that is no reader's
-    file = model if model.is_file() else model / "model.onnx"
-    layers, weights = read_layers(onnx.load(file).graph)
+    layers, weights = read_layers(onnx.load(find_model(model)).graph)
     with np.errstate(over="ignore"):  # said below
         halves = np.concatenate([part.ravel() for part in weights]).astype("<f2")
     if not np.isfinite(halves).all():
@@ -104,11 +103,16 @@ def read_layers(graph: Any) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
 
 def _is_plain(node: Any, settings: dict[str, list[int]]) -> bool:
     """Return whether a layer has nothing that the page's forward pass leaves out."""
+    named = {a.name: a for a in node.attribute}
+    if "auto_pad" in named and named["auto_pad"].s not in (b"NOTSET", b""):
+        return False
+    if "ceil_mode" in named and named["ceil_mode"].i:
+        return False
     strides = settings.get("strides", [1, 1])
     pads = settings.get("pads", [0, 0, 0, 0])
     if node.op_type == "MaxPool":
         return strides == settings["kernel_shape"] and not any(pads)
-    group = next((a.i for a in node.attribute if a.name == "group"), 1)
+    group = named["group"].i if "group" in named else 1
     same = strides == settings.get("dilations", [1, 1]) == [1, 1]
     return same and group == 1 and pads[:2] == pads[2:] and len(node.input) == 3
 

@@ -38,6 +38,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ServeError: another program has the port, or the address is none of this machine's.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise port_error(host, port, ValueError("no such port"))
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -49,7 +51,7 @@ def bind(host: str, port: int) -> socket.socket:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             stack.pop_all()
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise port_error(host, port, error) from None
     return listener
 

@@ -54,6 +54,7 @@ def start_reader(model: str) -> tuple[Any, dict[str, Any]]:
     import hashlib
 
     from ..reader.reader import Reader
+    from ..reader.recognizer import find_model
 
     reader = Reader(model)
     text = reader.read(KNOWN_NUMBER).text
@@ -62,11 +63,9 @@ def start_reader(model: str) -> tuple[Any, dict[str, Any]]:
             f"{model}: reads {text!r} where {KNOWN_TEXT!r} is written; expected a model that "
             f"reads it; try the one that ships"
         )
-    path = Path(model)
-    file = path / "model.onnx" if path.is_dir() else path
-    content = file.read_bytes()
+    content = find_model(model).read_bytes()
     return reader, {
-        "name": path.name,
+        "name": Path(model).name,
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "threshold": reader.threshold,

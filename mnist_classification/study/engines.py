@@ -38,13 +38,13 @@ from ..cores import count_cores
 from ..data import Mnist, load_mnist, set_aside
 from ..device import environment, keep_freed_memory, pick_device, use_threads
 from ..errors import ExperimentError, MnistError, unknown
-from ..files import TEMPORARY
 from ..run import CHECKPOINTS, RunDirectory, code_version, identify
 from ..trained import file_checksum
 from ..training import fit
 from .experiments import Run
 from .results import Result, load_result, save_result
 
+MARK = ".mnist-cluster-"  # how the name of the file begins by which a folder is known
 RETRIES = 3  # of a run whose process or machine died
 TINY = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the mean log-loss infinite
 PATIENCE = 4.0  # seconds for a cluster's head to answer, with the start of a process that asks
@@ -281,7 +281,7 @@ def _start(run: Run, data_dir: Path, folder: Path, options: Options) -> _Job:
 def _receive(job: _Job) -> Outcome:
     try:
         return job.pipe.recv()
-    except EOFError:
+    except (EOFError, OSError):  # before a message, or in the middle of one
         job.process.join()
         return f"its process died (exit code {job.process.exitcode}); out of memory?"
 
@@ -316,7 +316,7 @@ def on_ray(
         task = ray.remote(_work_on_ray).options(max_retries=RETRIES, **resources)
         board = _make_board(ray)
         # Who finds this file sees our folder, and not one of its own by the same name.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=TEMPORARY) as mark:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=MARK) as mark:
             shared = ray.put(data)
             same = (Path(mark.name), options, code_version(), board, max(1.0, len(runs) / 100))
             while waiting or pending:

@@ -20,6 +20,7 @@ from .statistics import p_of_reaching, summarize
 from .tables import accuracies_of, frontier_tables, interval_cell, mean_cell
 
 GOALS = (0.99, 0.992, 0.995, 0.997, 0.9974, 0.9978)
+RECORD = "a record"
 LEVEL = 0.01  # of the test by which a mean is a record
 # Networks in a committee, and the goal that it is held to: three take ten minutes, six are the most
 # of which thirty seeds give five, ten are the size that others report.
@@ -38,9 +39,10 @@ def accurate_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
 
 
 def goal_table(rows: dict[str, list[Result]]) -> str:
-    """Return for each goal the fastest row whose mean reaches it, and whether it is a record."""
+    """Return for each goal the fastest row whose mean reaches it, and the fastest record."""
     lines = [
-        "| goal | fastest row whose mean reaches it | mean ± sd (n) | seconds, median | p | is |",
+        "| goal | fastest row whose mean reaches it, fastest record | mean ± sd (n) "
+        "| seconds, median | p | is |",
         "|---|---|---|---|---|---|",
     ]
     fastest = sorted(rows.values(), key=lambda row: median(run.total_seconds for run in row))
@@ -49,13 +51,17 @@ def goal_table(rows: dict[str, list[Result]]) -> str:
         if not reached:
             lines.append(f"| {goal:.2%} | none | | | | missed |")
             continue
-        row = reached[0]
-        p = p_of_reaching(accuracies_of(row), goal)
-        seconds = median(run.total_seconds for run in row)
-        lines.append(
-            f"| {goal:.2%} | {row[0].recipe.name} | {mean_cell(accuracies_of(row))} "
-            f"| {seconds:.2f} | {p_cell(p)} | {judge(accuracies_of(row), goal, seconds)} |"
-        )
+        for row in reached:
+            p = p_of_reaching(accuracies_of(row), goal)
+            seconds = median(run.total_seconds for run in row)
+            verdict = judge(accuracies_of(row), goal, seconds)
+            if row is reached[0] or verdict == RECORD:
+                lines.append(
+                    f"| {goal:.2%} | {row[0].recipe.name} | {mean_cell(accuracies_of(row))} "
+                    f"| {seconds:.2f} | {p_cell(p)} | {verdict} |"
+                )
+            if verdict == RECORD:
+                break
     return "\n".join(lines)
 
 
@@ -139,7 +145,7 @@ def reaches(accuracies: Sequence[float], goal: float) -> bool:
 
 def record_or_row(p: float) -> str:
     """Return what a mean that reaches its goal is."""
-    return "a record" if p < LEVEL else "a row"
+    return RECORD if p < LEVEL else "a row"
 
 
 def p_cell(p: float) -> str:

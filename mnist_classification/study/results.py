@@ -230,4 +230,6 @@ def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str
         history = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ResultError(f"{metrics}: damaged: {error}; train again") from None
+    if not all(isinstance(record, dict) and "train_accuracy" in record for record in history):
+        raise ResultError(f"{metrics}: no accuracies here; expected what `mnist train` wrote")
     return {re.sub(r"-seed\d+$", "", directory.name): [history]}

@@ -47,7 +47,7 @@ def run_experiment(
     device = pick_device(options.device)
     runs = list(dict.fromkeys(_settle(run, data, device) for run in runs))
     make_folder(directory)
-    remove_leftovers(directory)
+    remove_leftovers(directory, older_than=3600)  # another experiment may be writing there
     options = replace(options, commit=current_commit())
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
     waiting = [run for run in runs if run not in done]
@@ -77,8 +77,13 @@ def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
 def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     """Return the result that the run has in this folder; None if it has none."""
     path = directory / run.file_name
-    if not path.exists():
-        return None
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:  # a recipe with many changes has a long name
+        raise ResultError(
+            f"{run.file_name[:60]}…: {error.strerror}; expected a file's name; try fewer changes"
+        ) from None
     result = load_result(path, data)
     theirs = (result.recipe, result.pretrained_weights)
     if theirs != (run.recipe, file_checksum(run.pretrained_weights)):

@@ -49,7 +49,9 @@ def report(tables: Tables, rows: Rows, data: Mnist) -> str:
         _detail_table(rows, data),
         "</details>",
     ]
-    return "\n\n".join([*tables(rows, data), *details, _footnote(rows)]) + "\n"
+    shown = tables(rows, data)
+    compared = any("| verdict |" in table for table in shown)
+    return "\n\n".join([*shown, *details, _footnote(rows, compared)]) + "\n"
 
 
 def short_report(tables: Tables, rows: Rows, data: Mnist) -> str:
@@ -191,7 +193,7 @@ def compare_rows(
         f"Difference, 95% bootstrap over images: {interval_cell(facts['image_interval'])}; Welch's "
         f"test over seeds: {_p(comparison.p_value)}."
     )
-    return facts, "\n\n".join([*parts, _footnote(rows)])
+    return facts, "\n\n".join([*parts, _footnote(rows, compared=True)])
 
 
 def compare_models(
@@ -224,8 +226,9 @@ def update_section(path: Path, experiment: str, text: str) -> None:
     begin, end = f"<!-- mnist report {experiment} -->\n", "<!-- end of report -->"
     try:
         before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    except OSError as error:
-        raise ResultError(f"{path}: can't be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ResultError(f"{path}: can't be read: {reason}") from None
     _, found, after = rest.partition(end)
     if not found:
         raise ResultError(f"{path}: expected a line {begin.strip()!r} and, below it, {end!r}")
@@ -311,14 +314,15 @@ def _difference_table(names: Sequence[str], rows: Rows, title: str) -> str:
 def _alexnet_text(rows: Rows) -> str:
     """AlexNet: what can't be measured here, and what can."""
     recipes = {row: results[0].recipe for row, results in rows.items()}
-    names = [row for row, recipe in recipes.items() if recipe.name == "sgd+num-epochs=1"]
-    names += [row for row, recipe in recipes.items() if recipe.network == "alexnet"]
-    pretrained = any("+pretrained" in name for name in names)
+    base = [row for row, recipe in recipes.items() if recipe.name == "sgd+num-epochs=1"]
+    names = [row for row, recipe in recipes.items() if recipe.network == "alexnet"]
+    pretrained = [name for name in names if "+pretrained" in name]
     text = "**AlexNet**" + ("" if pretrained else ", pretrained: not measured, weights unavailable")
-    if len(names) < 2:
+    if not base or not names:
         return text + "."
-    table = _difference_table(names, rows, "difference to sgd")
-    return f"{text}; from scratch, one epoch beside one epoch of `sgd`:\n\n{table}"
+    start = "" if pretrained else "from scratch, "
+    table = _difference_table([*base, *names], rows, "difference to sgd")
+    return f"{text}; {start}one epoch beside one epoch of `sgd`:\n\n{table}"
 
 
 def _fold_table(rows: Rows, data: Mnist) -> str:
@@ -398,13 +402,19 @@ def _detail_table(rows: Rows, data: Mnist) -> str:
     return "\n".join(lines)
 
 
-def _footnote(rows: Rows) -> str:
-    """Where and how it was measured and compared."""
+def _footnote(rows: Rows, compared: bool) -> str:
+    """Where and how it was measured, and compared where it was."""
+    if not compared:
+        return _where(rows)
     return (
         f"{_where(rows)} Intervals of differences are Welch's over seeds, "
         f"Holm-corrected within each table; where nothing shows, the verdict gives the true "
         f"difference that 80% of repetitions would find."
     )
+
+
+def _short_commit(commit: str) -> str:
+    return commit[:10] + "+" * commit.endswith("+")  # which says that there were changes
 
 
 def _where(rows: Rows) -> str:
@@ -416,7 +426,7 @@ def _where(rows: Rows) -> str:
         f"{processor}, {_threads(threads)} per run, PyTorch {torch}"
         for (processor, torch), threads in sorted(machines.items())
     ]
-    commits = sorted({(result.commit or "unknown")[:10] for result in results})
+    commits = sorted({_short_commit(result.commit or "unknown") for result in results})
     precisions = sorted({result.precision for result in results})
     other = sum(result.test_precision != result.precision for result in results)
     tested = f", {other} of them tested in float32" if other else ""

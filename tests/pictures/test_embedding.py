@@ -86,6 +86,12 @@ def test_perplexity_must_fit_the_samples(samples, perplexity):
         check_perplexity(samples, perplexity)
 
 
+def test_the_least_number_of_samples_is_said_right():
+    with pytest.raises(PlotError, match=r"got 8 samples .*at least 9"):
+        check_perplexity(8, 2.5)
+    check_perplexity(9, 2.5)
+
+
 def test_just_enough_samples_are_enough(small):
     check_perplexity(91, 30)
     assert embed(raw_pixels(small.test.images[:91]), small.test.labels[:91]).points.shape == (91, 2)

@@ -73,6 +73,18 @@ def test_standard_input(pictures):
     assert result.stdout == b"0\n"
 
 
+def test_a_file_may_be_called_a_dash(pictures, tmp_path):
+    shutil.copy(pictures / "3.png", tmp_path / "-")
+    result = run_process("predict", "./-", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "0\n"), result.stderr
+
+
+def test_a_closed_standard_input_gets_one_line():
+    command = f"exec {sys.executable} -m mnist_classification predict - <&-"
+    result = subprocess.run(command, shell=True, capture_output=True, cwd=ROOT, text=True)
+    assert_one_line_error(result, "standard input is closed")
+
+
 def test_heic_photos_are_read(pictures, tmp_path):
     pytest.importorskip("pillow_heif").register_heif_opener()
     with Image.open(pictures / "0.png") as image:
@@ -143,6 +155,7 @@ def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
         (["a.png", "b.png", "--explain", "out.png"], ["got 2 pictures with --explain"]),
         (["a.png", "--explian", "x"], ["unknown option '--explian'; did you mean '--explain'"]),
         (["a.png", "--model", "/nowhere"], ["/nowhere: no model here"]),
+        (["a.png", "--model", 300 * "x"], ["File name too long"]),
         (["a.png", "--model", ROOT / "README.md"], ["no model in ONNX form"]),
         (["a.png", "--model", SHIPPED_MODEL], ["got a directory without model.onnx", "try"]),
     ],

@@ -52,10 +52,28 @@ def test_wrong_models_are_refused_in_words(tmp_path):
     with pytest.raises(ModelError, match=r"no model in ONNX form.*try"):
         load_recognizer(tmp_path)
     (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
-    for config in ("{", '{"slope": 0}', '{"threshold": "high"}', "[]"):
+    huge = '{"slope": 1' + 400 * "0" + "}"
+    for config in ("{", '{"slope": 0}', '{"threshold": "high"}', "[]", huge):
         (tmp_path / "config.json").write_text(config)
         with pytest.raises(ModelError, match=r"config\.json.*try"):
             load_recognizer(tmp_path)
+
+
+def test_a_name_that_no_model_can_have():
+    with pytest.raises(ModelError, match="File name too long"):
+        load_recognizer(300 * "x")
+
+
+def test_a_model_of_other_numbers_than_float32_is_refused():
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(SHIPPED_READER / "model.onnx")
+    for node in model.graph.node:
+        node.input[:] = ["as_float32" if name == "strips" else name for name in node.input]
+    cast = onnx.helper.make_node("Cast", ["strips"], ["as_float32"], to=onnx.TensorProto.FLOAT)
+    model.graph.node.insert(0, cast)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    with pytest.raises(ModelError, match=r"from tensor\(float16\).*expected tensor\(float\)"):
+        open_session(model.SerializeToString())
 
 
 def test_without_a_config_the_defaults_hold(tmp_path):

@@ -17,11 +17,11 @@ from mnist_classification.reader_training.calibration import (
 )
 from mnist_classification.reader_training.export import export_onnx, fold
 from mnist_classification.reader_training.glyphs import (
-    CURVED_SIGNS,
     POINT,
     SHAPE,
     SIGN,
     TALL,
+    CURVED_SIGNS,
     WAYS,
     Glyphs,
     distance_to_strokes,
@@ -35,7 +35,7 @@ from mnist_classification.reader_training.network import (
     LineNetwork,
     count_multiplications,
 )
-from mnist_classification.reader_training.shipping import train_and_export
+from mnist_classification.reader_training.shipping import train_and_export, write_model
 from mnist_classification.reader_training.training import Settings, ctc_loss, step_once, train
 from mnist_classification.reader_training.writing import draw_lines, write_line
 from mnist_classification.run import RunDirectory
@@ -290,6 +290,46 @@ def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
 def test_a_hold_out_too_small_to_calibrate_on_is_refused(tmp_path):
     with pytest.raises(RunError, match="at least 1000"):
         train_and_export(tmp_path, steps=1, holdout=10)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"), [({"steps": 0}, "got 0 steps"), ({"holdout": 1001}, "even")]
+)
+def test_what_could_not_be_learned_or_calibrated_is_refused(tmp_path, wrong, part):
+    with pytest.raises(RunError, match=part):
+        train_and_export(tmp_path / "new", **{"steps": 1} | wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, monkeypatch):
+    for name in ("model.onnx", "config.json"):
+        (tmp_path / name).write_text("the old one's")
+
+    def find_no_threshold(*_: object) -> None:
+        raise ModelError("no threshold")
+
+    monkeypatch.setattr(
+        "mnist_classification.reader_training.shipping.calibrate", find_no_threshold
+    )
+    with pytest.raises(ModelError, match="no threshold"):
+        write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {})
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"the old one's"}
+
+
+def test_a_run_does_not_go_on_from_other_lines(source, tmp_path, monkeypatch):
+    settings = Settings(num_steps=4, checkpoint_steps=2, warmup_steps=2, precision="float32")
+
+    class Interrupted(RunDirectory):
+        def save(self, *arguments):
+            super().save(*arguments)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Interrupted(tmp_path, settings.identity()) as run:
+        train(settings, source, run)
+    monkeypatch.setattr("mnist_classification.reader_training.training.CODE", ("glyphs",))
+    again = RunDirectory(tmp_path, settings.identity(), resume=True)
+    with pytest.raises(RunError, match="can't resume another run: code is"), again:
+        pass
 
 
 @pytest.mark.parametrize("wrong", [{"seed": -1}, {"workers": -1}])

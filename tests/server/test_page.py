@@ -18,6 +18,7 @@ from onnx import helper
 from PIL import Image
 
 from mnist_classification.errors import ModelError
+from mnist_classification.reader.decoding import MOST, decode
 from mnist_classification.server.page import page_html, read_layers
 from mnist_classification.shipped import SHIPPED_READER
 
@@ -181,6 +182,35 @@ async def test_a_shape_that_stands_by_itself_is_not_passed_over(chromium, page_f
     views = [(steps / steps.sum(axis=1, keepdims=True)).tolist()]
     assert await code.evaluate(read, [views, [far, zero], strip]) == ["0", [0], "0"]
     await code.context.close()
+
+
+@in_browser
+async def test_a_long_number_is_decoded_as_the_reader_does(chromium, page_file):
+    code = await open_code(chromium, page_file.read_text(encoding="utf-8"))
+    view = np.random.default_rng(0).dirichlet(np.full(11, 0.05), size=100)
+    expected = decode([view])
+    assert len(expected.text) > MOST
+    found = await code.evaluate("([views]) => decode(views)", [[view.tolist()]])
+    assert found["text"] == expected.text
+    assert found["probability"] == pytest.approx(expected.probability)
+    assert found["spans"] == expected.spans.tolist()
+    np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-6)
+    await code.context.close()
+
+
+@in_browser
+async def test_the_space_bar_waits_while_the_mouse_draws(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    corner, size = await place_of_paper(page)
+    await page.focus("#pad")
+    await page.mouse.move(*(corner + np.array([0.3, 0.2]) * size))
+    await page.mouse.down()
+    await page.keyboard.press(" ")
+    await page.mouse.move(*(corner + np.array([0.3, 0.6]) * size), steps=6)
+    await page.mouse.up()
+    assert await page.evaluate("strokes.length") == 1
+    assert not await page.evaluate("cursor?.down")
+    await page.context.close()
 
 
 @in_browser
@@ -476,14 +506,19 @@ def test_a_model_that_is_no_reader_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
+TWO_BY_TWO = {"kernel_shape": [2, 2], "strides": [2, 2]}
+
+
 @pytest.mark.parametrize(
     "node",
     [
         helper.make_node("Sigmoid", ["strips"], ["made"]),
         helper.make_node("MaxPool", ["strips"], ["made"], kernel_shape=[2, 2], strides=[1, 1]),
         helper.make_node("Relu", ["strips"], ["made"]),
+        helper.make_node("MaxPool", ["strips"], ["made"], **TWO_BY_TWO, ceil_mode=1),
+        helper.make_node("MaxPool", ["strips"], ["made"], **TWO_BY_TWO, auto_pad="SAME_UPPER"),
     ],
-    ids=["unknown", "overlapping", "alone"],
+    ids=["unknown", "overlapping", "alone", "rounding up", "padding by itself"],
 )
 def test_layers_that_the_page_does_not_know_are_refused(node):
     given = helper.make_tensor_value_info("strips", onnx.TensorProto.FLOAT, [1, 1, 32, None])

@@ -381,6 +381,12 @@ def test_a_port_in_use_is_said_in_one_line(server):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_that_there_is_not_is_refused(port):
+    with pytest.raises(ServeError, match=f"port {port}: no such port"):
+        bind("127.0.0.1", port)
+
+
 def test_of_two_that_start_at_once_the_later_says_that_the_port_is_in_use():
     with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as later:
         first.listen()
@@ -408,6 +414,8 @@ def test_limits_that_make_no_sense_are_refused():
     for wrong in ({"max_pixels": 0}, {"send_seconds": float("nan")}, {"max_pixels": 10**9}):
         with pytest.raises(ServeError, match="expected"):
             Limits(**wrong)
+    with pytest.raises(ServeError, match="at most all of them together"):
+        Limits(max_body_bytes=300_000_000)
     with pytest.raises(ServeError, match="did you mean 'JPEG'"):
         Limits(formats="PNG,JPG")
     assert_one_line_error(run_command("serve", "--max-parts", "-1"), "--max-parts -1")

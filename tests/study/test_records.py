@@ -41,6 +41,21 @@ def test_a_goal_goes_to_the_fastest_mean_that_reaches_it(mnist):
     assert cells(table, "99.50%")[5] == "a record"
 
 
+def test_a_record_is_shown_below_a_faster_row_that_is_none(mnist):
+    rows = rows_with(
+        mnist.test.labels,
+        half_epoch=[5, 95, *[50] * 8],  # 99.50 on average, by chance
+        two_epochs=[40, 42, *[41] * 8],
+        eight_epochs=[30, 32, *[31] * 8],
+    )
+    for (name, row), seconds in zip(rows.items(), (1.0, 5.0, 30.0), strict=True):
+        rows[name] = [type(r)(**vars(r) | {"total_seconds": seconds}) for r in row]
+    lines = [line for line in goal_table(rows).splitlines() if line.startswith("| 99.50%")]
+    assert [line.split(" | ")[1] for line in lines] == ["half-epoch", "two-epochs"]
+    assert lines[0].endswith("| a row |")
+    assert lines[1].endswith("| a record |")
+
+
 def test_a_mean_that_is_the_goal_reaches_it(mnist):
     """In binary the mean of these ten comes out a bit below 0.997."""
     errors = [26, 28, 25, 35, 25, 34, 29, 31, 32, 35]

@@ -108,7 +108,7 @@ def test_rows_stand_in_the_recipes_order_and_unknown_ones_last():
 def test_histories_are_those_of_a_run_or_of_every_result(results, data, tmp_path):
     of_rows = load_histories(results, data)
     assert [len(histories) for histories in of_rows.values()] == [3, 3]
-    record = {"epoch": 1, "train_loss": 0.5}
+    record = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.9}
     run = tmp_path / "mine-seed4"
     run.mkdir()
     (run / "metrics.jsonl").write_text(json.dumps(record) + "\n")
@@ -116,6 +116,10 @@ def test_histories_are_those_of_a_run_or_of_every_result(results, data, tmp_path
     (run / "metrics.jsonl").write_text('{"epoch": 1, "train_lo')
     with pytest.raises(ResultError, match=r"metrics\.jsonl: damaged"):
         load_histories(run, data)
+    for other in ("{}", "5", '{"step": 1, "train_loss": 0.5}'):  # the last is a reader's
+        (run / "metrics.jsonl").write_text(other)
+        with pytest.raises(ResultError, match=r"metrics\.jsonl: no accuracies here"):
+            load_histories(run, data)
     shutil.rmtree(run)
     with pytest.raises(ResultError, match="neither a run nor results here"):
         load_histories(tmp_path, data)

@@ -1,5 +1,7 @@
 """From results to tables, every figure checked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,7 @@ def test_frontier_report_by_hand(mnist):
     assert half[1:4] == ["whitened-cnn", "1,234", "99.000 ± 0.100 (3)"]
     assert two[1:4] == ["whitened-batch-norm-cnn", "1,234", "99.500 ± 0.100 (3)"]
     assert half[5] == f"{next(iter(rows.values()))[0].total_seconds:.2f}"
+    assert "Welch" not in text  # no differences, so nothing to say of them
 
 
 def test_ideas_report_by_hand(mnist):
@@ -82,6 +85,26 @@ def test_ideas_report_by_hand(mnist):
     assert cells(text, "decay-rotation")[6].startswith("not enough seeds to tell")
     assert cells(text, "decay-translation")[6] == "helps"
     assert "pretrained: not measured, weights unavailable" in text
+    assert "Welch" in text
+
+
+def test_a_pretrained_network_is_not_said_to_be_from_scratch(mnist):
+    base = result_with("sgd+num-epochs=1", 0, 90, mnist.test.labels)
+    pretrained = [
+        result_with("sgd-alexnet", seed, 80, mnist.test.labels, pretrained_weights="00")
+        for seed in range(2)
+    ]
+    rows = rows_with(mnist.test.labels, sgd=[90, 91, 92], decay=[60, 61, 62])
+    rows |= {r[0].row: r for r in ([base, replace(base, seed=1)], pretrained)}
+    text = report(ideas_tables, rows, mnist)
+    assert "**AlexNet**; one epoch beside one epoch of `sgd`" in text
+    assert "scratch" not in text
+
+
+def test_a_commit_with_changes_is_marked(mnist):
+    rows = rows_with(mnist.test.labels, sgd=[90, 91])
+    rows = {name: [replace(r, commit=40 * "a" + "+") for r in row] for name, row in rows.items()}
+    assert "commit aaaaaaaaaa+." in report(frontier_tables, rows, mnist)
 
 
 def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
@@ -91,6 +114,9 @@ def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
     assert path.read_text() == "a\n<!-- mnist report x -->\nnew\n<!-- end of report -->\nb\n"
     with pytest.raises(ResultError, match="expected a line '<!-- mnist report y -->'"):
         update_section(path, "y", "new\n")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ResultError, match=r"README\.md: can't be read"):
+        update_section(path, "x", "new\n")
 
 
 def test_folds_by_hand(mnist):

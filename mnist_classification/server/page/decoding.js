@@ -9,6 +9,7 @@
 
 const BLANK = 10;
 const TINY = 1e-30;
+const MOST = 32; // digits of a text whose neighbours are tried; their cost grows with its cube
 // Of a text's probability: one with a digit more, where there is ink for it, has at least that. Less
 // than in reader/decoding.py, since here only a pen makes ink: a straight 1 is no wall of a form.
 const LIKELY = 0.1;
@@ -29,8 +30,11 @@ function putIn(views, found, place) {
   return better.probability < LIKELY * found.probability ? found : refine(views, better.text);
 }
 
-// Change one digit after the other while that makes the text more probable.
+// Change one digit after the other while that makes the text more probable. A text of more than MOST
+// digits stays as it is, and each digit's probabilities are those of the steps where it was seen, in
+// the first view.
 function refine(views, text) {
+  if (text.length > MOST) return leave(views, text);
   const scores = scoreTexts(views, changeEach(text));
   const probability = scores[text[0]];
   const best = highest(scores);
@@ -41,6 +45,17 @@ function refine(views, text) {
     return row.map((score) => score / sum);
   });
   return { text, probability, probabilities, spans: align(views[0], text) };
+}
+
+function leave(views, text) {
+  const spans = align(views[0], text);
+  const probabilities = spans.map(([first, end]) => {
+    const seen = views[0].slice(first, end);
+    const row = [...Array(10).keys()].map((digit) => Math.max(...seen.map((step) => step[digit])));
+    const sum = Math.max(TINY, row.reduce((a, b) => a + b));
+    return row.map((score) => score / sum);
+  });
+  return { text, probability: scoreTexts(views, [text])[0], probabilities, spans };
 }
 
 function mostProbable(views, texts) {

@@ -121,6 +121,7 @@ for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
 pad.addEventListener("contextmenu", (event) => event.preventDefault());
 
 pad.addEventListener("keydown", (event) => {
+  if (pointer !== null) return; // one stroke at a time
   const step = (event.shiftKey ? 0.01 : 0.04) * size.height;
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const way = ways[event.key];

@@ -38,7 +38,7 @@ function describe(strokes, looks, { smallest }) {
   let found = decode(views);
   for (const place of findPassedOver(strokes, looks[0].strip, found.spans, smallest))
     found = putIn(views, found, place);
-  const { text, probability, probabilities, spans } = found;
+  const { text, probability, probabilities } = found;
   const calibrated = calibrate(probability);
   const digits = Array.from(text, (label, i) => {
     return {
@@ -46,7 +46,6 @@ function describe(strokes, looks, { smallest }) {
       probability: probabilities[i][label],
       probabilities: probabilities[i],
       sure: calibrate(probabilities[i][label]) >= calibration.threshold,
-      span: spans[i],
     };
   });
   const sure = text !== "" && calibrated >= calibration.threshold;
