@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ..options import DataDir, Threads
 
-SHIPPED_STEPS = 17_000
+SHIPPED_STEPS = 16_400
 
 
 def train_reader(

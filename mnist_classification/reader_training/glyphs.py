@@ -259,13 +259,25 @@ def four(rng: Rng) -> Strokes:
 
 
 def five(rng: Rng) -> Strokes:
-    """A bow under a neck, and the flag, which need not touch it."""
+    """A bow under a neck, and the flag, which need not touch it; or a check mark with a flag."""
+    if rng.random() < 0.15:
+        return [check_mark(rng)]
     width, neck = rng.uniform(0.4, 0.6), rng.uniform(0.35, 0.48)
     lean, gap = rng.uniform(0.0, 0.12), rng.choice([0.0, 0.0, 0.08])
     bow = arc(width * 0.35, (1 + neck) / 2, width * 1.2, 1 - neck, -0.3, rng.uniform(0.3, 0.45))
     rise = rng.uniform(-0.2, 0.03)
     flag = [(lean + gap, rng.uniform(-0.03, 0.03)), (width * rng.uniform(1.0, 2.0), rise)]
     return [[(lean, 0.0), (0.0, neck + 0.03), *bow], flag]
+
+
+def check_mark(rng: Rng) -> list[Point]:
+    """Return the 5 of a quick hand, as the sign of a square root."""
+    foot, top = rng.uniform(0.12, 0.35), rng.uniform(0.0, 0.2)
+    neck = foot + rng.uniform(0.05, 0.3)
+    rise = rng.uniform(-0.15, 0.12)
+    start = (0.0, rng.uniform(0.45, 0.75))
+    flag = (neck + rng.uniform(0.3, 0.7), top + rise)
+    return [start, *bow_between((foot, 1.0), (neck, top), rng.normal(0, 0.04)), flag]
 
 
 def seven(rng: Rng) -> Strokes:
@@ -304,8 +316,11 @@ def zero(rng: Rng) -> Strokes:
 def nine(rng: Rng) -> Strokes:
     """An oval, not always closed, and a stem: straight, bent, or hooked as in a g.
 
-    The stem hangs from the oval's side, or from its bottom, as of a pen that goes round leftwards.
+    The stem hangs from the oval's side, or from its bottom, as of a pen that goes round leftwards,
+    and may cross where the oval began, as in half an 8.
     """
+    if rng.random() < 0.25:
+        return [ribbon(rng)]
     width, size = rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.6)
     start = rng.uniform(-0.2, 0.0)
     oval = arc(width / 2, size / 2, width, size, start, start - rng.uniform(0.75, 1.0))
@@ -319,6 +334,16 @@ def nine(rng: Rng) -> Strokes:
     if rng.random() < 0.3:
         stem.append((rng.uniform(-0.2, 0.2), rng.uniform(0.8, 1.05)))
     return [oval + stem if rng.random() < 0.6 else oval, stem]
+
+
+def ribbon(rng: Rng) -> list[Point]:
+    """Return a loop whose ends cross below it; one of them is the 9's stem."""
+    width, size = rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.66)
+    gap = rng.uniform(0.05, 0.15)
+    loop = arc(width / 2, size / 2, width, size, 0.25 - gap, -0.75 + gap)
+    start = (width * rng.uniform(0.1, 0.4), size + rng.uniform(-0.03, 0.2))
+    stem = bow_between(loop[-1], (width * rng.uniform(0.4, 0.8), 1.0), rng.uniform(-0.1, 0.04))
+    return [start, *loop, *stem]
 
 
 def eight(rng: Rng) -> Strokes:
@@ -421,6 +446,19 @@ def percent(rng: Rng) -> Strokes:
     return [left, right, [(width - lean, 0.0), (lean, 1.0)]]
 
 
+def number_sign(rng: Rng) -> Strokes:
+    """Two stems and two bars that cross."""
+    width, lean = rng.uniform(0.5, 0.9), rng.uniform(-0.05, 0.25)
+    left, right = width * rng.uniform(0.2, 0.4), width * rng.uniform(0.6, 0.8)
+    upper, lower, rise = rng.uniform(0.25, 0.42), rng.uniform(0.58, 0.75), rng.uniform(0.0, 0.15)
+    stems: Strokes = [[(x + lean, 0.0), (x, 1.0)] for x in (left, right)]
+    bars = [
+        [(lean * (1 - y), y + rise / 2), (width + lean * (1 - y), y - rise / 2)]
+        for y in (upper, lower)
+    ]
+    return [*stems, *bars]
+
+
 def question(rng: Rng) -> Strokes:
     """A hook over a point."""
     width, waist = rng.uniform(0.35, 0.6), rng.uniform(0.35, 0.5)
@@ -469,8 +507,8 @@ def letter_with_arches(rng: Rng) -> Strokes:
     return strokes
 
 
-CURVED_SIGNS = (
-    *(dollar, euro, pound, percent, question, exclamation),
+VARIED_SIGNS = (
+    *(dollar, euro, pound, percent, number_sign, question, exclamation),
     *(capital_a, letter_with_a_bowl, letter_with_arches),
 )
 
@@ -513,7 +551,7 @@ def draw_mark(rng: Rng) -> tuple[int, Strokes]:
         doubled = [(x + rng.normal(0, 0.05), y + rng.uniform(0.25, 0.5)) for x, y in bar]
         return kind, [bar, doubled] if rng.random() < 0.3 else [bar]
     if rng.random() < 0.4:
-        return kind, CURVED_SIGNS[rng.integers(len(CURVED_SIGNS))](rng)
+        return kind, VARIED_SIGNS[rng.integers(len(VARIED_SIGNS))](rng)
     if rng.random() < 0.75:
         text = SIGNS[rng.integers(len(SIGNS))]
         wide = rng.uniform(0.25, 0.5)
@@ -627,5 +665,5 @@ def hollow(shape: np.ndarray, rng: Rng) -> np.ndarray:
     return shape & (~inner | texture(rng))
 
 
-SHAPES_BY_CHANCE = (texture, blob, drops, drops, polygons, boxes, scribble)
+SHAPES_BY_CHANCE = (texture, blob, drops, drops, drops, polygons, boxes, scribble)
 CHANGES = (mirror, stripe, hollow)

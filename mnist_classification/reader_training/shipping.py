@@ -1,6 +1,6 @@
 """From nothing to a model that the reader can load: train, export, calibrate, describe.
 
-    train_and_export(Path("runs/reader"), steps=17_000, seed=0)
+    train_and_export(Path("runs/reader"), steps=16_400, seed=0)
 
 The directory then holds model.onnx and config.json, which are all that reading needs, and the model
 card, README.md.

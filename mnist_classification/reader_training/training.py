@@ -52,7 +52,7 @@ class Settings:
         seed: of the weights and the lines.
     """
 
-    num_steps: int = 17_000
+    num_steps: int = 16_400
     settling: float = 3 / 17
     learning_rate: float = 3e-3
     settling_rate: float = 1e-3

@@ -166,7 +166,8 @@ def _with_marks(
         choice = rng.random()
         if choice < 0.25:
             return []
-        kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, TALL, DASH, POINT, COMMA)
+        # No slash or bracket by itself: that is how many people write a 1.
+        kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, DASH, POINT, COMMA)
         return [mark(*kinds) for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 6)))]
     punctuated = rng.random() < 0.4 and len(items) > 1
     divided = rng.random() < (0.25 if many_signs else 0.1)  # as a date is
@@ -190,7 +191,7 @@ def _with_marks(
 def _gaps(rng: Rng, count: int) -> np.ndarray:
     """Return the gaps before each glyph, in heights of a digit."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.43:
         mean = rng.uniform(0.0, 0.3)
     elif kind < 0.75:
         mean = rng.uniform(-0.14, 0.06)
@@ -276,8 +277,8 @@ def _place_mark(rng: Rng, kind: int, across: float, down: float) -> tuple[float,
         return rng.uniform(0.15, 0.55) / down, 0.5 + rng.normal(0, 0.1), 1.0
     if kind == DASH:
         return rng.uniform(0.3, 1.0) / max(across, 4.0), rng.normal(0, 0.15), 1.0
-    if kind == TALL:
-        return rng.uniform(0.95, 1.5) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
+    if kind == TALL:  # taller than the digits, or nobody could tell a slash from a 1
+        return rng.uniform(1.15, 1.6) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
     return rng.uniform(0.6, 1.15) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
 
 
