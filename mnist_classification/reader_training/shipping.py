@@ -109,9 +109,7 @@ def write_model(
     """
     rng = np.random.default_rng(0)
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
-    with (
-        tempfile.TemporaryDirectory() as folder
-    ):  # what stands in `output` does, until all is known
+    with tempfile.TemporaryDirectory() as folder:  # so that a model in `output` stays if this fails
         file = Path(folder) / "model.onnx"
         export_onnx(network, file, strips)
         found = calibrate(load_recognizer(file), held_back)
