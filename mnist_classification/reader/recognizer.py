@@ -99,15 +99,15 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
             f"got no model in ONNX form ({reason}); expected a reader's model.onnx; "
             f"try the one that is shipped"
         ) from None
-    if {given.type, made.type} != {"tensor(float)"}:
-        raise ModelError(
-            f"got a model from {given.type} to {made.type}; expected tensor(float), which is "
-            f"float32; try the one that is shipped"
-        )
     if given.name != "strips" or given.shape[1:3] != [1, HEIGHT] or made.shape[2:] != [NUM_CLASSES]:
         raise ModelError(
             f"got a model from {given.shape} to {made.shape}; expected one that reads lines, from "
             f"(N, 1, {HEIGHT}, L) strips to (N, L / 2, {NUM_CLASSES}); try the one that is shipped"
+        )
+    if {given.type, made.type} != {"tensor(float)"}:
+        raise ModelError(
+            f"got a model from {given.type} to {made.type}; expected tensor(float), which is "
+            f"float32; try the one that is shipped"
         )
     return session
 
