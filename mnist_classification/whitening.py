@@ -42,8 +42,8 @@ def whiten(network: nn.Module, pixels: Tensor, flat: float = 0.1) -> None:
     products = patches.T @ patches / len(patches)
     if not products.isfinite().all():
         raise RecipeError(
-            "got images whose patches have no finite covariance to whiten; expected pixels of some "
-            "units; try the default --pixel-mean and --pixel-std"
+            "got images whose patches have no finite covariance to whiten; expected smaller pixel "
+            "values; try the default --pixel-mean and --pixel-std"
         )
     variances, components = torch.linalg.eigh(products)
     filters = (components / (variances + flat).sqrt()).flip(1).T  # the largest first

@@ -12,7 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .app import HEADERS
+from .app import HEADERS, MORE_HEADERS
 from .limits import Limits
 
 DRAIN_SECONDS = 60  # for a client to take what it was sent
@@ -96,15 +96,12 @@ class LimitedProtocol(H11Protocol):
     def _answer(self, status: int, error: str) -> None:
         """Send an error as the application would, and close."""
         content = json.dumps({"error": error}).encode("ascii")
-        headers = (
-            HEADERS
-            | {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(content)),
-                "Connection": "close",
-            }
-            | ({"Retry-After": "1"} if status == 503 else {})
-        )
+        own = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            "Connection": "close",
+        }
+        headers = HEADERS | MORE_HEADERS.get(status, {}) | own
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             response = h11.Response(status_code=status, headers=list(headers.items()))
             for event in (response, h11.Data(data=content), h11.EndOfMessage()):

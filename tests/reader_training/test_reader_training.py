@@ -207,17 +207,23 @@ def test_training_lowers_the_loss(source):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
-    settings = Settings(num_steps=4, checkpoint_steps=2, warmup_steps=2, precision="float32")
-    whole, _ = train(settings, source)
+def interrupt(settings, source, folder):
+    """Train as far as the first checkpoint."""
 
     class Interrupted(RunDirectory):
         def save(self, *arguments):
             super().save(*arguments)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Interrupted(tmp_path, settings.identity()) as run:
+    with pytest.raises(KeyboardInterrupt), Interrupted(folder, settings.identity()) as run:
         train(settings, source, run)
+
+
+def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
+    settings = Settings(num_steps=4, checkpoint_steps=2, warmup_steps=2, precision="float32")
+    whole, _ = train(settings, source)
+
+    interrupt(settings, source, tmp_path)
     with RunDirectory(tmp_path, settings.identity(), resume=True) as run:
         resumed, history = train(settings, source, run)
     assert [record["step"] for record in history] == [2, 4]
@@ -319,13 +325,7 @@ def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, 
 def test_a_run_does_not_go_on_from_other_lines(source, tmp_path, monkeypatch):
     settings = Settings(num_steps=4, checkpoint_steps=2, warmup_steps=2, precision="float32")
 
-    class Interrupted(RunDirectory):
-        def save(self, *arguments):
-            super().save(*arguments)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), Interrupted(tmp_path, settings.identity()) as run:
-        train(settings, source, run)
+    interrupt(settings, source, tmp_path)
     monkeypatch.setattr("mnist_classification.reader_training.training.CODE", ("glyphs",))
     again = RunDirectory(tmp_path, settings.identity(), resume=True)
     with pytest.raises(RunError, match="can't resume another run: code is"), again:

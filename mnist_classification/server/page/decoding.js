@@ -9,7 +9,9 @@
 
 const BLANK = 10;
 const TINY = 1e-30;
-const MOST = 32; // digits of a text whose neighbours are tried; their cost grows with its cube
+// Digits of a text whose neighbours are tried; their cost grows with its cube. Fewer than in
+// reader/decoding.py, since the answer is awaited while the pen moves.
+const MOST = 16;
 // Of a text's probability: one with a digit more, where there is ink for it, has at least that. Less
 // than in reader/decoding.py, since here only a pen makes ink: a straight 1 is no wall of a form.
 const LIKELY = 0.1;
