@@ -194,21 +194,34 @@ def arc(x: float, y: float, wide: float, high: float, start: float, stop: float)
 
 
 def one(rng: Rng) -> Strokes:
-    """An up-stroke that falls away to the left, straight or bent, or a foot, or both."""
-    angle, length = math.radians(rng.uniform(22, 65)), rng.uniform(0.18, 0.95)
+    """An up-stroke that falls away to the left, straight or bent, or a foot, or both.
+
+    The up-stroke may be as long as the stem, or begin in a bowl, as of a quick pen that comes from
+    the digit before; the foot may hang on the stem by a loop.
+    """
     lean = rng.uniform(-0.12, 0.25)  # how far the top is right of the bottom
-    stem = [(lean, 0.0), (0.0, 1.0)]
+    top, bottom = (lean, 0.0), (0.0, 1.0)
+    angle, length = math.radians(rng.uniform(22, 65)), rng.uniform(0.18, 0.95)
+    if rng.random() < 0.15:
+        angle, length = math.radians(rng.uniform(50, 76)), rng.uniform(0.7, 1.1)
     start = (lean - length * math.cos(angle), length * math.sin(angle))
-    flag = [start, (lean, 0.0)]
-    if rng.random() < 0.4:  # the pen comes up in a bow
-        sag = rng.uniform(-0.15, 0.2) * length
-        flag = bow_between(start, (lean, 0.0), sag)
-    reach = rng.uniform(0.12, 0.32)
-    foot = [(-reach, 1.0), (reach * rng.uniform(0.7, 1.2), 1.0)]
+    flag = [start, top]
+    bent = rng.random()
+    if bent < 0.15:
+        flag = bow_between(start, top, rng.uniform(0.2, 0.4) * length)
+    elif bent < 0.5:
+        flag = bow_between(start, top, rng.uniform(-0.15, 0.2) * length)
     kind = rng.random()
     if kind < 0.65:
-        return [[*flag, stem[1]]]
-    return [[*flag, stem[1]], foot] if kind < 0.9 else [stem, foot]
+        return [[*flag, bottom]]
+    reach = rng.uniform(0.12, 0.32)
+    right = (reach * rng.uniform(0.7, 1.2), 1.0)
+    if kind < 0.72 and length < 0.5:  # with a longer one it would be a 2
+        size = rng.uniform(0.1, 0.25)
+        loop = arc(-size * 0.6, 1 - size / 2, size * 1.3, size, 0.0, rng.uniform(0.6, 0.9))
+        return [[*flag, *loop, right]]
+    foot = [(-reach, 1.0), right]
+    return [[*flag, bottom], foot] if kind < 0.92 else [[top, bottom], foot]
 
 
 def bow_between(start: Point, stop: Point, sag: float) -> list[Point]:

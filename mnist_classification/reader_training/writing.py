@@ -170,18 +170,18 @@ def _with_marks(
         kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, DASH, POINT, COMMA)
         return [mark(*kinds) for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 6)))]
     punctuated = rng.random() < 0.4 and len(items) > 1
-    divided = rng.random() < (0.25 if many_signs else 0.1)  # as a date is
+    divided = rng.random() < (0.25 if many_signs else 0.15)  # as a date is
     between = (TALL, TALL, SIGN) if divided else (POINT, POINT, COMMA, COMMA, DASH)
     marked: list[tuple[int, bool]] = []
     for number, item in enumerate(items):
         if punctuated and number and rng.random() < 0.3:
             marked.append(mark(*between))
         marked.append(item)
-    if rng.random() < (0.3 if many_signs else 0.22):
+    if rng.random() < (0.3 if many_signs else 0.26):
         marked.append(mark(POINT, COMMA, DASH, DASH, SIGN, SIGN, TALL))
         if rng.random() < 0.4:
             marked.append(mark(DASH, POINT, SIGN))
-    if rng.random() < (0.18 if many_signs else 0.1):
+    if rng.random() < (0.18 if many_signs else 0.14):
         marked.insert(0, mark(DASH, SIGN, SIGN, SIGN, POINT, TALL))
         if rng.random() < 0.3:
             marked.insert(0, mark(DASH, SIGN))
