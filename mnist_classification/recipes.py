@@ -261,7 +261,7 @@ def find_recipe(text: str) -> Recipe:
 
 
 def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """Return the recipe with the settings that differ changed, and named after them.
+    """Return the recipe with some settings changed, named after all that differ from a named one.
 
     Values may be text, as on a command line. Settings that equal the recipe's own change nothing,
     the name included.
@@ -269,22 +269,21 @@ def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     Raises:
         RecipeError: a field is not known or a value does not fit it.
     """
-    current = settings(recipe)
-    different: dict[str, Any] = {}
+    named = RECIPES.get(recipe.name.partition("+")[0], recipe)
+    usual, current = settings(named), settings(recipe)
     for field, value in changes.items():
         if field not in current:
             raise RecipeError(unknown("setting", field, current))
         kind = float if SETTINGS[field].__origin__ is float else type(current[field])
         try:
-            value = kind(value)
+            current[field] = kind(value)
         except ValueError:
             raise RecipeError(
                 f"got {field} {value!r}; expected {kind.__name__}, such as {current[field]!r}"
             ) from None
-        if value != current[field]:
-            different[field] = value
+    different = {field: value for field, value in current.items() if value != usual[field]}
     suffix = "".join(f"+{field.replace('_', '-')}={v}" for field, v in sorted(different.items()))
-    return replace(recipe, recipe.name + suffix, **different)
+    return replace(named, named.name + suffix, **different)
 
 
 def recipe_from_dict(fields: dict[str, Any]) -> Recipe:

@@ -15,6 +15,7 @@ from mnist_classification.recipes import (
     recipe_from_dict,
     replace,
     settings,
+    with_changes,
 )
 
 
@@ -65,6 +66,13 @@ def test_changes_are_named_and_typed():
     assert recipe.name == "sgd+batch-size=8+rotation-degrees=10.0"
     assert (recipe.batch_size, recipe.augment.rotation_degrees) == (8, 10.0)
     assert find_recipe("sgd+batch-size=32") == RECIPES["sgd"]  # no change, no new name
+
+
+def test_a_change_of_a_change_is_named_after_what_it_is():
+    eight = find_recipe("sgd+batch-size=8")
+    assert with_changes(eight, {"batch_size": 32}) == RECIPES["sgd"]
+    both = with_changes(eight, {"shear": 0.1})
+    assert both == find_recipe("sgd+batch-size=8+shear=0.1")
 
 
 @pytest.mark.parametrize(
