@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import brentq
+import scipy  # its parts load when they are first used
 
 POWER = 0.8  # with which a difference is to be found for it to count as detectable
 ROUNDING = 1e-9  # a spread below it is none: one image in 10,000 is 1e-4
@@ -41,7 +40,7 @@ class Evaluation:
 def evaluate(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
     """Compare predicted digits with labels, both (N,) integers from 0 to 9."""
     correct = int((predictions == labels).sum())
-    interval = stats.binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
+    interval = scipy.stats.binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
     confusion = np.zeros((10, 10), dtype=int)
     np.add.at(confusion, (labels, predictions), 1)
     return Evaluation(
@@ -82,7 +81,7 @@ def p_of_reaching(values: Sequence[float], goal: float) -> float:
     """
     if not _std(values) > ROUNDING:
         return math.nan
-    return float(stats.ttest_1samp(values, goal, alternative="greater").pvalue)
+    return float(scipy.stats.ttest_1samp(values, goal, alternative="greater").pvalue)
 
 
 def prediction_interval(
@@ -105,7 +104,7 @@ def _std(values: Sequence[float]) -> float:
 
 def _t(degrees: float, level: float = 0.05) -> float:
     """Return the t quantile that leaves `level` in both tails together."""
-    return float(stats.t.ppf(1 - level / 2, degrees)) if degrees > 0 else math.nan
+    return float(scipy.stats.t.ppf(1 - level / 2, degrees)) if degrees > 0 else math.nan
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
     degrees = error**4 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (before, after), strict=True)
     )
-    p = 2 * float(stats.t.sf(abs(difference) / error, degrees))
+    p = 2 * float(scipy.stats.t.sf(abs(difference) / error, degrees))
     return difference, error, degrees, p
 
 
@@ -185,9 +184,9 @@ def _detectable(error: float, degrees: float, level: float) -> float:
     critical = _t(degrees, level)
 
     def missing_power(shift: float) -> float:
-        return float(stats.nct.sf(critical, degrees, shift)) - POWER
+        return float(scipy.stats.nct.sf(critical, degrees, shift)) - POWER
 
-    return error * float(brentq(missing_power, 0.0, 50 + 10 * critical))
+    return error * float(scipy.optimize.brentq(missing_power, 0.0, 50 + 10 * critical))
 
 
 def bootstrap_interval(share: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
@@ -217,5 +216,5 @@ def mcnemar(first_correct: np.ndarray, second_correct: np.ndarray) -> tuple[int,
     only_second = int((second_correct & ~first_correct).sum())
     if only_first + only_second == 0:
         return 0, 0, 1.0
-    p = stats.binomtest(only_first, only_first + only_second).pvalue
+    p = scipy.stats.binomtest(only_first, only_first + only_second).pvalue
     return only_first, only_second, float(p)
