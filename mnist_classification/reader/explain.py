@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .lines import Page
-from .reader import Line, Reading, Seen, find_digit
+from .reader import Line, Reading, Seen, frame_digit
 from .strips import HEIGHT
 
 TILE = 256  # pixels on a side
@@ -55,7 +55,7 @@ def _draw_line(sheet: Image.Image, seen: Seen, line: Line, top: int) -> None:
     sheet.paste(image.resize(size, Image.Resampling.NEAREST), (MARGIN, top))
     draw = ImageDraw.Draw(sheet)
     for number, digit in enumerate(line.digits):
-        place = find_digit(strip, seen.decoded.spans, number)
+        place = frame_digit(strip, seen.decoded.spans, number)
         left, upper, right, lower = (edge * ZOOM for edge in place)
         colour = COLOURS[number % len(COLOURS)]
         box = (MARGIN + left, top + upper, MARGIN + right, top + lower)

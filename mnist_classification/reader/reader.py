@@ -35,6 +35,7 @@ THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
+DARK = 0.7  # of a digit's darkest place: a patch that is nowhere so dark is paper, not its ink
 TALL = 0.6  # of the height of the digits beside it: a shape that may be one
 
 
@@ -255,7 +256,7 @@ class Reader:
         decoded, strip = line.decoded, line.strip
         digits = []
         for number, row in enumerate(decoded.probabilities):
-            place = find_digit(strip, decoded.spans, number)
+            place = frame_digit(strip, decoded.spans, number)
             label = int(decoded.text[number])
             digits.append(
                 Digit(
@@ -369,6 +370,25 @@ def find_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
         return left, 0, right, HEIGHT
     columns, rows = np.flatnonzero(inked.any(axis=0)), np.flatnonzero(inked.any(axis=1))
     return left + int(columns[0]), int(rows[0]), left + int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def frame_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
+    """Return the box that a digit is shown in, without patches of paper that are fainter than ink.
+
+    Hysteresis thresholding (Canny 1986).
+
+    Args:
+        spans: as for `find_digit`.
+    """
+    left, top, right, bottom = find_digit(strip, spans, number)
+    part = strip.image[top:bottom, left:right]
+    labels, count = ndimage.label(part >= INKED, EIGHT)
+    if not count:
+        return left, top, right, bottom
+    peaks = ndimage.maximum(part, labels, np.arange(1, count + 1))
+    ink = np.isin(labels, 1 + np.flatnonzero(peaks >= DARK * part.max()))
+    rows, columns = ndimage.find_objects(ink.astype(np.uint8))[0]
+    return left + columns.start, top + rows.start, left + columns.stop, top + rows.stop
 
 
 def _on_picture(strip: Strip, place: Box, page: Page, scale: Scale) -> Box:

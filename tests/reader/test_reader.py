@@ -187,6 +187,12 @@ def test_digits_stand_in_their_boxes_from_the_left(reader, mnist):
     assert (dark & inside).sum() > 0.95 * dark.sum()
 
 
+def test_a_dark_patch_of_paper_is_in_no_box(reader):
+    (line,) = reader.read(ROOT / "plots" / "page.jpg").lines  # the patches are above 6 and 2
+    boxes = [digit.box for digit in line.digits]
+    assert all(90 < top and bottom < 185 for _, top, _, bottom in boxes)
+
+
 def test_boxes_are_in_pixels_of_the_picture(reader, three):
     large = three.resize((3000, 3600), Image.Resampling.BICUBIC)
     (small,), (digit,) = reader.read(three).digits, reader.read(large).digits
