@@ -382,11 +382,10 @@ def frame_digit(strip: Strip, spans: np.ndarray, number: int) -> Box:
     """
     left, top, right, bottom = find_digit(strip, spans, number)
     part = strip.image[top:bottom, left:right]
-    labels, count = ndimage.label(part >= INKED, EIGHT)
-    if not count:
+    darkest = part >= max(INKED, DARK * part.max())
+    ink = ndimage.binary_propagation(darkest, EIGHT, mask=part >= INKED)
+    if not ink.any():
         return left, top, right, bottom
-    peaks = ndimage.maximum(part, labels, np.arange(1, count + 1))
-    ink = np.isin(labels, 1 + np.flatnonzero(peaks >= DARK * part.max()))
     rows, columns = ndimage.find_objects(ink.astype(np.uint8))[0]
     return left + columns.start, top + rows.start, left + columns.stop, top + rows.stop
 
