@@ -281,10 +281,10 @@ EXPERIMENTS = {
         _rows(["ten-epochs"], TEN, "auto"), records.accurate_tables, timed=True
     ),
     "committees-residual": Experiment(
-        _rows(["ten-epochs"], range(30), "auto"), records.committee_tables, timed=True
+        _rows(["ten-epochs"], range(45), "auto"), records.committee_tables, timed=True
     ),
     "committees-residual-unseen": Experiment(
-        _rows(["ten-epochs"], range(10, 30), "auto"), records.committee_tables, timed=True
+        _rows(["ten-epochs"], range(10, 45), "auto"), records.committee_tables, timed=True
     ),
     # Which number of epochs, or which batch, gives the original's figure for this row.
     "exploration": Experiment(
