@@ -267,8 +267,13 @@ def count_workers(options: Options, device: torch.device, cores: int) -> int:
 
 
 def _start(run: Run, data_dir: Path, folder: Path, options: Options) -> _Job:
-    """Start the run in a process of its own; fork would copy PyTorch's threads half."""
-    context = multiprocessing.get_context("spawn")
+    """Start the run in a process of its own.
+
+    It is forked from one that has imported PyTorch and computed nothing: a fork of this process
+    would copy its threads half.
+    """
+    context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])  # of which optimizers make use
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
         target=_work, args=(theirs, run, data_dir, folder, options), daemon=True

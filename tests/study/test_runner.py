@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,16 +121,14 @@ def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir,
     command += ["--output", str(tmp_path), "--workers", "1"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert "1 of 2 done" in process.stderr.readline()
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
-    ).stdout.split()
-    assert children
+    started = descendants(process.pid)
+    assert started
     process.send_signal(signal.SIGKILL)
     process.communicate()
     done = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
     assert len(done) == 1
     deadline = time.monotonic() + 30
-    while any(os.path.exists(f"/proc/{pid}") for pid in children):  # noqa: PTH110
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
         assert time.monotonic() < deadline, "a worker outlived its parent"
         time.sleep(0.1)
     result = experiment(small_dir, tmp_path, recipes="vanilla+num-epochs=3", seeds="0-1")
@@ -138,6 +136,16 @@ def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir,
     for name, content in done.items():
         assert (tmp_path / name).read_bytes() == content
     assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def descendants(pid):
+    """Return the processes that a process started, that these started, and so on."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+    found = [pid]
+    parents = dict(map(int, line.split()) for line in listed.splitlines())
+    for parent in found:
+        found += [child for child, its_parent in parents.items() if its_parent == parent]
+    return found[1:]
 
 
 def test_a_damaged_file_in_the_way_stops_an_experiment_before_it_begins(data, results, tmp_path):
