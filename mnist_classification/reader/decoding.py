@@ -16,7 +16,7 @@ BLANK = 10
 TINY = 1e-30
 ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
 MOST = 32  # digits of a text whose neighbours are tried; their cost grows with its cube
-LIKELY = 0.5  # of a text's probability: one with a digit more, where there is ink for it, has that
+LIKELY = 0.3  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
 @dataclass(frozen=True)
