@@ -108,6 +108,13 @@ def run_python(code: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
+def children_of(parent: int) -> list[int]:
+    """Return the processes that a process has started."""
+    command = ["ps", "-o", "pid=", "--ppid", str(parent)]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout
+    return [int(pid) for pid in listed.split()]
+
+
 def assert_same_weights(first, second) -> None:
     """Check that two trained networks are equal bit for bit."""
     first, second = first.network.state_dict(), second.network.state_dict()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import shared_training
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import ROOT, assert_one_line_error, children_of, run_command
 
 from mnist_classification import distributed
 from mnist_classification.errors import RunError
@@ -109,10 +109,3 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def children_of(parent):
-    done = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True
-    )
-    return [int(pid) for pid in done.stdout.split()]

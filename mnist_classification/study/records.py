@@ -22,9 +22,9 @@ from .tables import accuracies_of, frontier_tables, interval_cell, mean_cell
 GOALS = (0.99, 0.992, 0.995, 0.997, 0.9974, 0.9978)
 RECORD = "a record"
 LEVEL = 0.01  # of the test by which a mean is a record
-# Networks in a committee, and the goal that it is held to: three take ten minutes, six are the most
-# of which thirty seeds give five, nine of ten-epochs are what 45 minutes hold, ten are as many as
-# others report.
+# Networks in a committee, and the goal that it is held to. Three of four-epochs were to take ten
+# minutes and nine of ten-epochs 45; six are the most of which thirty seeds give five, ten are as
+# many as others report.
 COMMITTEES = {3: 0.997, 6: 0.9974, 9: 0.9974, 10: 0.9978}
 LONG = 600  # seconds, from which on five runs are enough for a row, not ten
 

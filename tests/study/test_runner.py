@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import ROOT, assert_one_line_error, children_of, run_command
 
 from mnist_classification.data import load_mnist, set_aside
 from mnist_classification.errors import ExperimentError, ResultError
@@ -139,13 +139,9 @@ def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir,
 
 
 def descendants(pid):
-    """Return the processes that a process started, that these started, and so on."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
-    found = [pid]
-    parents = dict(map(int, line.split()) for line in listed.splitlines())
-    for parent in found:
-        found += [child for child, its_parent in parents.items() if its_parent == parent]
-    return found[1:]
+    """Return the processes that a process has started, those that these have, and so on."""
+    children = children_of(pid)
+    return children + [below for child in children for below in descendants(child)]
 
 
 def test_a_damaged_file_in_the_way_stops_an_experiment_before_it_begins(data, results, tmp_path):
