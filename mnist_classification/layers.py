@@ -2,6 +2,7 @@
 
 block(1, 16, nn.MaxPool2d(2), size=5)     # convolution, pooling, ReLU
 Residual(*block(48, 48, nn.BatchNorm2d(48), padding=1))
+pair(48, 96, nn.MaxPool2d(2))             # such a block with batch normalization, and a Residual
 """
 
 from torch import Tensor, nn
@@ -24,3 +25,11 @@ class Residual(nn.Sequential):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return input plus output, both (N, C, H, W)."""
         return pixels + super().forward(pixels)
+
+
+def pair(
+    inputs: int, outputs: int, *between: nn.Module, size: int = 3, padding: int = 0
+) -> list[nn.Module]:
+    """Return a block with batch normalization and a residual one after it."""
+    first = block(inputs, outputs, *between, nn.BatchNorm2d(outputs), size=size, padding=padding)
+    return [*first, Residual(*block(outputs, outputs, nn.BatchNorm2d(outputs), padding=1))]

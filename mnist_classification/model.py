@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import alexnet
 from .errors import RecipeError, unknown
-from .layers import Residual, block
+from .layers import Residual, block, pair
 from .whitening import MaxPool
 
 
@@ -129,24 +129,20 @@ def late_pooled_cnn() -> Network:
     )
 
 
-def residual_cnn() -> Network:
-    """For more minutes: three pairs of layers, each second one residual: 654,090 parameters."""
+def residual_cnn(late: bool = False) -> Network:
+    """For more minutes: three pairs of layers, each second one residual: 654,090 parameters.
 
-    def pair(inputs: int, outputs: int, *between: nn.Module, padding: int = 0) -> list[nn.Module]:
-        first = block(inputs, outputs, *between, nn.BatchNorm2d(outputs), padding=padding)
-        return [*first, Residual(*block(outputs, outputs, nn.BatchNorm2d(outputs), padding=1))]
-
-    return Network(
-        features=nn.Sequential(
-            *block(1, 16, size=5),  # 28 → 24, frozen
-            *pair(16, 48, nn.MaxPool2d(2), padding=1),  # 24 → 24 → 12
-            *pair(48, 96, nn.MaxPool2d(2)),  # 12 → 10 → 5
-            *pair(96, 192),  # 5 → 3
-            nn.AvgPool2d(3),
-            nn.Flatten(),
-        ),
-        head=nn.Sequential(nn.Linear(192, 10)),
-    )
+    With `late` the first pair learns before any pooling, as in Doucet's network: 1,135,466.
+    """
+    second, third = (128, 256) if late else (96, 192)
+    if late:
+        again = Residual(*block(48, 48, nn.BatchNorm2d(48), padding=1))
+        first = [*pair(1, 48, size=5), nn.MaxPool2d(2), again]  # 28 → 24 → 12
+    else:
+        first = [*block(1, 16, size=5), *pair(16, 48, nn.MaxPool2d(2), padding=1)]  # 28 → 24 → 12
+    rest = [*pair(48, second, nn.MaxPool2d(2)), *pair(second, third)]  # 12 → 10 → 5 → 3
+    features = nn.Sequential(*first, *rest, nn.AvgPool2d(3), nn.Flatten())
+    return Network(features, head=nn.Sequential(nn.Linear(third, 10)))
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
@@ -159,6 +155,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "wider-whitened-cnn": lambda: whitened_batch_norm_cnn(64, 64, 128),  # 126,122 parameters
     "late-pooled-cnn": late_pooled_cnn,
     "residual-cnn": residual_cnn,
+    "late-pooled-residual-cnn": lambda: residual_cnn(late=True),
     "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 

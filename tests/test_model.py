@@ -16,6 +16,7 @@ PARAMETERS = {
     "wider-whitened-cnn": 126_122,
     "late-pooled-cnn": 232_394,
     "residual-cnn": 654_090,
+    "late-pooled-residual-cnn": 1_135_466,
     "alexnet": 57_044_810,
 }
 

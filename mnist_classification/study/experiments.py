@@ -158,6 +158,7 @@ AS_BEFORE = (
     "unsure-moves=4",
 )
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
+LATE_POOLED = "ten-epochs+network=late-pooled-residual-cnn+num-epochs=28+whitening-images=0"
 
 EXPERIMENTS = {
     "ladder": Experiment(
@@ -285,6 +286,10 @@ EXPERIMENTS = {
     ),
     "committees-residual-unseen": Experiment(
         _rows(["ten-epochs"], range(10, 45), "auto"), records.committee_tables, timed=True
+    ),
+    # The sixth, whose network learns before any pooling and is wider.
+    "committees-late-pooled": Experiment(
+        _rows([LATE_POOLED], TEN, "auto"), records.committee_tables, timed=True
     ),
     # Which number of epochs, or which batch, gives the original's figure for this row.
     "exploration": Experiment(
