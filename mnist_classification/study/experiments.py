@@ -289,7 +289,7 @@ EXPERIMENTS = {
     ),
     # The sixth, whose network learns before any pooling and is wider.
     "committees-late-pooled": Experiment(
-        _rows([LATE_POOLED], TEN, "auto"), records.committee_tables, timed=True
+        _rows([LATE_POOLED], range(15), "auto"), records.late_pooled_tables, timed=True
     ),
     # Which number of epochs, or which batch, gives the original's figure for this row.
     "exploration": Experiment(
