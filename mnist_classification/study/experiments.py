@@ -158,6 +158,7 @@ AS_BEFORE = (
     "unsure-moves=4",
 )
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
+# What is `seven-epochs` now, by the name under which it was declared and measured.
 LATE_POOLED = "ten-epochs+network=late-pooled-residual-cnn+num-epochs=28+whitening-images=0"
 
 EXPERIMENTS = {
@@ -287,7 +288,7 @@ EXPERIMENTS = {
     "committees-residual-unseen": Experiment(
         _rows(["ten-epochs"], range(10, 45), "auto"), records.committee_tables, timed=True
     ),
-    # The sixth, whose network learns before any pooling and is wider.
+    # The sixth attempt, whose network learns before any pooling, and committees of its networks.
     "committees-late-pooled": Experiment(
         _rows([LATE_POOLED], range(15), "auto"), records.late_pooled_tables, timed=True
     ),

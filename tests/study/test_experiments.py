@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from mnist_classification.errors import ExperimentError, ResultError
-from mnist_classification.recipes import FRONTIER, RECIPES, find_recipe
+from mnist_classification.recipes import FRONTIER, RECIPES, find_recipe, settings
 from mnist_classification.study.experiments import (
     EXPERIMENTS,
     Row,
@@ -36,6 +36,11 @@ def test_named_experiments_have_the_seeds_that_were_declared():
     assert all(numbers == list(range(10)) for numbers in seeds["frontier"].values())
     assert {fold for _, _, fold in seeds["frontier-folds"]} == {1, 3, 5}
     assert {precision for _, precision, _ in seeds["precision"]} == {"float32", "bfloat16"}
+
+
+def test_seven_epochs_is_what_its_experiment_measured():
+    (measured,) = {row.recipe for row in EXPERIMENTS["committees-late-pooled"].rows}
+    assert settings(find_recipe(measured)) == settings(find_recipe("seven-epochs"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
