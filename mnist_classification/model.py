@@ -138,7 +138,7 @@ def residual_cnn(late: bool = False) -> Network:
     if late:
         again = Residual(*block(48, 48, nn.BatchNorm2d(48), padding=1))
         first = [*pair(1, 48, size=5), nn.MaxPool2d(2), again]  # 28 → 24 → 12
-    else:
+    else:  # with a frozen first layer
         first = [*block(1, 16, size=5), *pair(16, 48, nn.MaxPool2d(2), padding=1)]  # 28 → 24 → 12
     rest = [*pair(48, second, nn.MaxPool2d(2)), *pair(second, third)]  # 12 → 10 → 5 → 3
     features = nn.Sequential(*first, *rest, nn.AvgPool2d(3), nn.Flatten())
