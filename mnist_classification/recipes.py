@@ -67,7 +67,7 @@ class Recipe:
     learning_rate: Annotated[float, "step size, at its largest", POSITIVE]
     momentum: Annotated[float, "share of the last step kept; Adam's beta 1; 0 = off", BELOW_1] = 0.9
     adam_beta2: Annotated[float, "Adam's memory of how large gradients were", BELOW_1] = 0.999
-    filter_learning_rate: Annotated[float, "Muon's relative step; 0 = as the rest", SHARE] = 0.0
+    filter_learning_rate: Annotated[float, "share of a filter per Muon step; 0 = off", SHARE] = 0.0
     schedule: Annotated[
         Literal["constant", "linear"], "learning rate over the run: constant, or falling to zero"
     ] = "constant"

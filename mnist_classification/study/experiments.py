@@ -10,6 +10,7 @@ Several may list the same row, which is then measured once.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..data import Mnist
@@ -290,7 +291,9 @@ EXPERIMENTS = {
     ),
     # The sixth attempt, whose network learns before any pooling, and committees of its networks.
     "committees-late-pooled": Experiment(
-        _rows([LATE_POOLED], range(15), "auto"), records.late_pooled_tables, timed=True
+        _rows([LATE_POOLED], range(15), "auto"),
+        partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
+        timed=True,
     ),
     # Which number of epochs, or which batch, gives the original's figure for this row.
     "exploration": Experiment(

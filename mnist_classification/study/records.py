@@ -89,14 +89,11 @@ def choosing_table(rows: dict[str, list[Result]], data: Mnist) -> str:
     return "\n".join(lines)
 
 
-def committee_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
+def committee_tables(
+    rows: dict[str, list[Result]], data: Mnist, goals: dict[int, float] = COMMITTEES
+) -> list[str]:
     """How well committees of consecutive seeds read, and after how many seconds."""
-    return [committee_table(row, data) for row in rows.values()]
-
-
-def late_pooled_tables(rows: dict[str, list[Result]], data: Mnist) -> list[str]:
-    """The same, by the goals of networks that learn before any pooling."""
-    return [committee_table(row, data, LATE_POOLED_COMMITTEES) for row in rows.values()]
+    return [committee_table(row, data, goals) for row in rows.values()]
 
 
 def committee_table(
