@@ -7,6 +7,8 @@ pair(48, 96, nn.MaxPool2d(2))             # such a block with batch normalizatio
 
 from torch import Tensor, nn
 
+from .convolution import Convolution
+
 
 def block(
     inputs: int, outputs: int, *between: nn.Module, size: int = 3, padding: int = 0
@@ -16,7 +18,7 @@ def block(
     Pooling stands before the ReLU: the maximum commutes with a rising function, so outputs and
     gradients are the same as after it, on a quarter of the elements.
     """
-    return [nn.Conv2d(inputs, outputs, size, padding=padding), *between, nn.ReLU()]
+    return [Convolution(inputs, outputs, size, padding=padding), *between, nn.ReLU()]
 
 
 class Residual(nn.Sequential):

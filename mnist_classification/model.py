@@ -129,19 +129,18 @@ def late_pooled_cnn() -> Network:
     )
 
 
-def residual_cnn(late: bool = False) -> Network:
-    """For more minutes: three pairs of layers, each second one residual: 654,090 parameters.
+def residual_cnn(first: int, second: int, third: int, late: bool = False) -> Network:
+    """For more minutes: three pairs of layers, each second one residual.
 
-    With `late` the first pair learns before any pooling, as in Doucet's network: 1,135,466.
+    With `late` the first pair learns before any pooling, as in Doucet's network.
     """
-    second, third = (128, 256) if late else (96, 192)
     if late:
-        again = Residual(*block(48, 48, nn.BatchNorm2d(48), padding=1))
-        first = [*pair(1, 48, size=5), nn.MaxPool2d(2), again]  # 28 → 24 → 12
-    else:  # with a frozen first layer
-        first = [*block(1, 16, size=5), *pair(16, 48, nn.MaxPool2d(2), padding=1)]  # 28 → 24 → 12
-    rest = [*pair(48, second, nn.MaxPool2d(2)), *pair(second, third)]  # 12 → 10 → 5 → 3
-    features = nn.Sequential(*first, *rest, nn.AvgPool2d(3), nn.Flatten())
+        again = Residual(*block(first, first, nn.BatchNorm2d(first), padding=1))
+        start = [*pair(1, first, size=5), nn.MaxPool2d(2), again]  # 28 → 24 → 12
+    else:  # with a frozen layer, 28 → 24 → 12
+        start = [*block(1, 16, size=5), *pair(16, first, nn.MaxPool2d(2), padding=1)]
+    rest = [*pair(first, second, nn.MaxPool2d(2)), *pair(second, third)]  # 12 → 10 → 5 → 3
+    features = nn.Sequential(*start, *rest, nn.AvgPool2d(3), nn.Flatten())
     return Network(features, head=nn.Sequential(nn.Linear(third, 10)))
 
 
@@ -154,8 +153,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "whitened-batch-norm-cnn": whitened_batch_norm_cnn,
     "wider-whitened-cnn": lambda: whitened_batch_norm_cnn(64, 64, 128),  # 126,122 parameters
     "late-pooled-cnn": late_pooled_cnn,
-    "residual-cnn": residual_cnn,
-    "late-pooled-residual-cnn": lambda: residual_cnn(late=True),
+    "residual-cnn": lambda: residual_cnn(48, 96, 192),  # 654,090 parameters
+    "late-pooled-residual-cnn": lambda: residual_cnn(48, 128, 256, late=True),  # 1,135,466
+    "wider-late-residual-cnn": lambda: residual_cnn(64, 128, 256, late=True),  # 1,186,698
     "alexnet": lambda: Network(*alexnet.layers()),  # one of the original's failed ideas
 }
 

@@ -17,6 +17,7 @@ PARAMETERS = {
     "late-pooled-cnn": 232_394,
     "residual-cnn": 654_090,
     "late-pooled-residual-cnn": 1_135_466,
+    "wider-late-residual-cnn": 1_186_698,
     "alexnet": 57_044_810,
 }
 

@@ -161,6 +161,7 @@ AS_BEFORE = (
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
 # What is `seven-epochs` now, by the name under which it was declared and measured.
 LATE_POOLED = "ten-epochs+network=late-pooled-residual-cnn+num-epochs=28+whitening-images=0"
+WIDER_LATE = "seven-epochs+network=wider-late-residual-cnn+num-epochs=36"
 
 EXPERIMENTS = {
     "ladder": Experiment(
@@ -292,6 +293,12 @@ EXPERIMENTS = {
     # The sixth attempt, whose network learns before any pooling, and committees of its networks.
     "committees-late-pooled": Experiment(
         _rows([LATE_POOLED], range(15), "auto"),
+        partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
+        timed=True,
+    ),
+    # The seventh, with a wider one that sees more images.
+    "committees-wider-late": Experiment(
+        _rows([WIDER_LATE], TEN, "auto"),
         partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
         timed=True,
     ),
