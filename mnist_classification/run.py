@@ -36,7 +36,7 @@ CHECKPOINTS = "checkpoint-*.safetensors"
 HOW = (*MACHINE, "processes")  # what bits depend on, but not what is meant
 CODE = (
     *("model", "training", "trained", "distributed", "device", "data", "augment"),
-    *("optimizers", "sampling", "layers", "whitening", "alexnet"),
+    *("optimizers", "sampling", "layers", "convolution", "whitening", "alexnet"),
 )
 
 

@@ -366,10 +366,10 @@ def test_code_and_processor_are_part_of_what_a_run_is(small, tmp_path):
     shutil.copytree(ROOT / "mnist_classification", copy, ignore=shutil.ignore_patterns("*.gz"))
     code = "from mnist_classification.run import code_version; print(code_version())"
     versions = {code_version()}
-    for module in ("training.py", "layers.py"):
+    for module in ("training.py", "layers.py", "convolution.py"):
         (copy / module).write_text((copy / module).read_text() + "\n# changed\n")
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         versions.add(done.stdout.strip())
-    assert len(versions) == 3
+    assert len(versions) == 4
