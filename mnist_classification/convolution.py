@@ -2,10 +2,10 @@
 
     layer = Convolution(128, 256, 3)
 
-oneDNN, which PyTorch's CPU convolutions are, takes ten times as long for the gradient of a 3×3
-layer of 256 channels on 3×3 pixels as the multiplications need. As one matrix product over all
-patches (Chellapilla et al. 2006, "High performance convolutional neural networks for document
-processing") it takes a sixth of that. On large grids copying the patches costs more than it saves.
+oneDNN, which PyTorch's CPU convolutions are, is slow at the gradient of many weights on few pixels.
+As one matrix product over all patches (Chellapilla et al. 2006, "High performance convolutional
+neural networks for document processing") it is faster, by how much for a whole step measures
+benchmarks/small_grids.py. On large grids copying the patches costs more than it saves.
 """
 
 from typing import Any
