@@ -40,7 +40,9 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
         return None
     inner = ndimage.binary_erosion(whole, iterations=EDGE)
-    written = (inner & ~differs).sum() / max(inner.sum(), 1)
+    # What comes in from around the sheet, as between the rounds of a blot, is not written on it.
+    enclosed = ndimage.binary_fill_holes(differs) & ~differs
+    written = (inner & enclosed).sum() / max(inner.sum(), 1)
     if not INNER[0] <= written <= INNER[1]:
         return None
     colour = np.median(small[inner & differs], axis=0)

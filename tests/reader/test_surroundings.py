@@ -45,6 +45,26 @@ def test_an_empty_note_is_no_sheet_and_neither_is_a_digit(mnist):
     assert sum(sheet is not None for sheet in found) <= 2
 
 
+def test_a_blot_is_no_sheet_with_paper_written_on_it():
+    row, column = np.mgrid[:200, :300]
+    pixels = np.full((200, 300, 3), PAPER, np.uint8)
+    for y, x, size in ((80, 130, 45), (120, 170, 45), (80, 175, 30)):  # with bays between them
+        pixels[np.hypot(row - y, column - x) < size] = INK
+    assert cover_surroundings(pixels) is None
+    pixels[90:110, 140:146] = pixels[90:110, 160:166] = PAPER
+    assert cover_surroundings(pixels) is not None
+
+
+def test_writing_over_the_edge_of_a_note_is_kept():
+    pixels, _, ink = note()
+    over = np.zeros_like(ink)
+    over[80:120, 74:82] = over[95:105, 40:82] = True
+    pixels[over] = INK
+    covered = cover_surroundings(pixels)
+    np.testing.assert_array_equal(covered[80:120, 74:82], pixels[80:120, 74:82])
+    np.testing.assert_array_equal(covered[ink], pixels[ink])
+
+
 def test_what_was_cut_out_along_its_ink_gets_paper_around():
     pixels = np.full((100, 30, 3), PAPER, np.uint8)
     pixels[:40, 18:] = pixels[40:60, 5:25] = pixels[60:, :12] = INK
