@@ -1,5 +1,7 @@
 """Goals and choices, every figure checked by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -88,15 +90,18 @@ def test_committees_of_three_by_hand(mnist):
     # seeds 0, 1 and 5 outvote none: three read one and three the other, and the first one decides.
     table = committee_table(row, mnist)
     one = cells(table, "1")
-    assert (one[1], one[3], one[6]) == ("99.783 ± 0.225 (12)", "2", "a row")
+    assert (one[1], one[3:5], one[7]) == ("99.783 ± 0.225 (12)", ["99.783", "2"], "a row")
     three = cells(table, "3")
     assert three[1] == "99.775 ± 0.206 (4)"
-    assert three[3:5] == ["12", "99.70%"]
+    assert three[4:6] == ["12", "99.70%"]
     t = 0.00075 / (0.002061553 / 2)  # of the mean above its goal, by hand
-    assert float(three[5]) == pytest.approx(stats.t.sf(t, 3), abs=0.05)
-    assert three[6] == "too few, n < 10"
+    assert float(three[6]) == pytest.approx(stats.t.sf(t, 3), abs=0.05)
+    assert three[7] == "too few, n < 10"
     six = cells(table, "6")
-    assert six[1:4] == ["99.900 ± 0.141 (2)", "98.629 to 101.171", "61"]
+    assert six[1:3] + six[4:5] == ["99.900 ± 0.141 (2)", "98.629 to 101.171", "61"]
+    # A network misreads the first images, so that the majority of three has the middle number.
+    threes = [sorted(three)[1] for three in itertools.combinations(errors, 3)]
+    assert float(three[3]) == pytest.approx(100 - np.mean(threes) / 100, abs=0.005)
     # Without seed 4 there is no committee of 3 to 5, and the others are as they were.
     gap = cells(committee_table([run for run in row if run.seed != 4], mnist), "3")
     assert gap[1] == "99.867 ± 0.115 (3)"
