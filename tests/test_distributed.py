@@ -36,10 +36,10 @@ def test_two_processes_learn_what_one_does(together, what):
     assert (two["processes"], one["processes"]) == (2, 1)
     # In float32 batch normalization turns the last bit of a sum into the second digit of a loss
     # within 20 steps, between one thread and two as well; float64 shows that it is computed alike.
-    steps = 1 if what in NORMALIZED else 20
+    # The others drift too: by up to 3e-6 in 10 steps, and on some processors 1e-4 in 20.
+    steps = 1 if what in NORMALIZED else 10
     assert len(one["losses"][what]) == 20
-    # The others drift too, by up to 3e-5 in 20 steps, some processors' kernels more than others'.
-    assert two["losses"][what][:steps] == pytest.approx(one["losses"][what][:steps], abs=1e-4)
+    assert two["losses"][what][:steps] == pytest.approx(one["losses"][what][:steps], abs=2e-5)
 
 
 @pytest.mark.parametrize("what", shared_training.IN_FLOAT64)
