@@ -16,7 +16,10 @@ from mnist_classification import distributed
 from mnist_classification.errors import RunError
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-NORMALIZED = ("batch normalization", "frontier")
+# In float32 batch normalization turns the last bit of a sum into the second digit of a loss within
+# 20 steps, between one thread and two as well; float64 shows that it is computed alike. The others
+# drift too: all augmentations together, on some processors, by 3e-6 in 10 steps and 1e-4 in 20.
+STEPS_ALIKE = {"batch normalization": 1, "frontier": 1, "augmented": 10}
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +37,9 @@ def together(tmp_path_factory):
 def test_two_processes_learn_what_one_does(together, what):
     two, one = together
     assert (two["processes"], one["processes"]) == (2, 1)
-    # In float32 batch normalization turns the last bit of a sum into the second digit of a loss
-    # within 20 steps, between one thread and two as well; float64 shows that it is computed alike.
-    # The others drift too: by up to 3e-6 in 10 steps, and on some processors 1e-4 in 20.
-    steps = 1 if what in NORMALIZED else 10
     assert len(one["losses"][what]) == 20
-    assert two["losses"][what][:steps] == pytest.approx(one["losses"][what][:steps], abs=2e-5)
+    steps = STEPS_ALIKE.get(what, 20)
+    assert two["losses"][what][:steps] == pytest.approx(one["losses"][what][:steps], abs=1e-4)
 
 
 @pytest.mark.parametrize("what", shared_training.IN_FLOAT64)

@@ -105,7 +105,7 @@ def committee_table(
     No seed is in two committees of a size, so that they are independent. Where one of its seeds is
     missing there is no committee. Its seconds are those of its networks, one after another. Each
     size has one goal, so that no size is chosen for its result. Beside their mean stands that of
-    committees drawn from all of the row's networks, which tells a lucky few.
+    committees drawn at random, since a few may be lucky with their seeds or with their ties.
     """
     lines = [
         "| networks | mean ± sd (n) | 95% interval | drawn at random | seconds, median | goal | p "
