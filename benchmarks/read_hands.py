@@ -394,6 +394,81 @@ def paper_that_was_crumpled(number: Written, rng: Rng) -> np.ndarray:
     return np.asarray(soft)
 
 
+def in_a_drawing(number: Written, corners: list[tuple[float, float]]) -> np.ndarray:
+    """Draw a closed line around a number, by corners in halves of its height and width."""
+    high, wide = number.ink.shape
+    page = sheet(around(number.ink, 1.6, 1.2), (35, 35, 60), (246, 244, 238))
+    middle = page.shape[1] / 2, page.shape[0] / 2
+    line = [
+        (middle[0] + x * (wide / 2 + 0.2 * high), middle[1] + y * high / 2)
+        for x, y in [*corners, corners[0]]
+    ]
+    width = max(2, high // 16)
+    return as_bytes(
+        draw_on(page, lambda pen: pen.line(line, fill=(35, 35, 60), width=width, joint="curve"))
+    )
+
+
+def a_frame_drawn_by_hand(number: Written, rng: Rng) -> np.ndarray:
+    """A frame drawn by hand."""
+    corners = [(-1, -1), (0, -1.1), (1, -1), (1.05, 0), (1, 1), (0, 1.05), (-1, 1), (-1.05, 0)]
+    moved = rng.normal(0, 0.05, (len(corners), 2))
+    return in_a_drawing(
+        number,
+        [(1.3 * x + dx, 2 * y + dy) for (x, y), (dx, dy) in zip(corners, moved, strict=True)],
+    )
+
+
+def on_a_house(number: Written, _rng: Rng) -> np.ndarray:
+    """On a drawing of a house."""
+    return in_a_drawing(number, [(-1.3, 2.4), (-1.3, -1.5), (0, -3.3), (1.3, -1.5), (1.3, 2.4)])
+
+
+def in_a_speech_bubble(number: Written, _rng: Rng) -> np.ndarray:
+    """In a speech bubble."""
+    turn = np.linspace(0.62 * np.pi, 2.45 * np.pi, 60)
+    oval = [(1.45 * np.cos(t), 2.2 * np.sin(t)) for t in turn]
+    return in_a_drawing(number, [*oval, (-0.4, 3.6)])
+
+
+def a_table_of_numbers(number: Written, rng: Rng) -> np.ndarray:
+    """A table, each digit in a cell."""
+    high = len(number.ink)
+    side, edge, line = round(1.8 * high), round(0.5 * high), max(2, high // 25)
+    page = np.full((side + 2 * edge, len(number.ends) * side + 2 * edge, 3), 246, np.float32)
+    for top in (edge, edge + side):
+        page[top : top + line, edge:-edge] = 90
+    for n in range(len(number.ends) + 1):
+        page[edge : edge + side + line, edge + n * side : edge + n * side + line] = 90
+    for n, (left, right) in enumerate(number.ends.round().astype(int)):
+        digit = number.ink[:, left:right][:, : side - 4 * line]
+        x = edge + n * side + (side - digit.shape[1]) // 2 + line
+        y = edge + int(rng.uniform(0.3, 0.6) * (side - high))
+        page[y : y + high, x : x + digit.shape[1]] *= 1 - 0.85 * digit[:, :, None]
+    return as_bytes(page)
+
+
+def two_notes_on_a_desk(number: Written, rng: Rng) -> np.ndarray:
+    """Two notes on a desk, half of the number on each."""
+    half = (len(number.ends) + 1) // 2
+    cut = round(number.ends[half - 1, 1]) if half < len(number.ends) else number.ink.shape[1]
+    gap = round(0.6 * len(number.ink))
+    notes = []
+    for ink, paper in (
+        (number.ink[:, :cut], (250, 238, 150)),
+        (number.ink[:, cut:], (178, 226, 248)),
+    ):
+        if ink.any():
+            notes.append(sheet(around(ink, 0.8), (30, 30, 60), paper))
+    size = notes[0].shape[0] + 2 * gap, sum(note.shape[1] + gap for note in notes) + gap
+    desk = np.array((105, 78, 58), np.float32) + 4 * noise(size, 2, rng)[:, :, None]
+    x = gap
+    for note in notes:
+        desk[gap : gap + note.shape[0], x : x + note.shape[1]] = note
+        x += note.shape[1] + gap
+    return as_bytes(desk)
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -422,6 +497,11 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     a_comb_of_boxes,
     a_bad_fax,
     paper_that_was_crumpled,
+    a_frame_drawn_by_hand,
+    on_a_house,
+    in_a_speech_bubble,
+    a_table_of_numbers,
+    two_notes_on_a_desk,
 )
 
 

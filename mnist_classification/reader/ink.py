@@ -21,6 +21,8 @@ MIN_HEIGHT = 5  # pixels; less can't be told apart
 RINGED = (0.3, 0.8)  # of a ring's height, what is written in it
 DIRECTIONS, SURROUNDED = 24, 0.85  # in which a ring is looked for; the share of them where it is
 CORNER = 0.42  # of a mark's width and height, from its middle; a ring has nothing beyond
+DIGIT = 0.3  # of the tallest mark without others inside: it may be a digit
+SLOPE = 1 / 75  # of a rule of a table, on half of its length
 MOST_RINGS = 50  # so many of the tallest marks may be rings
 MAX_MARKS = 2000  # on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
@@ -177,32 +179,43 @@ def remove_rules(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 
 def _remove_rules_across(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    _, rules, count = _find_rules_across(ink, 1 / 150)
+    rest = ink & ~rules
+    if count == 0 or not rest.any():
+        return ink
+    largest = max(max(r.stop - r.start, c.stop - c.start) for r, c in _objects(rest))
+    paler = np.median(strength[rules]) < 0.75 * np.median(strength[rest]) if rules.any() else False
+    return rest if count >= 3 or ink.shape[1] > 1.5 * largest or paler else ink
+
+
+def _find_rules_across(ink: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return lines from edge to edge, the same without what crosses them, and how many there are.
+
+    Args:
+        slope: of their length, what they may rise or fall on half of it.
+    """
     height, width = ink.shape
-    wander = max(1, width // 150)  # rows that a line may rise or fall on half the width
+    wander = max(1, int(width * slope))
     thickened = ndimage.binary_dilation(ink, np.ones((2 * wander + 1, 1), bool))
     # Opening by a long row, as an erosion and a dilation by running minimum and maximum.
     length = width // 2 | 1
     runs = ndimage.minimum_filter1d(thickened.view(np.uint8), length, axis=1, mode="nearest")
     runs = ndimage.maximum_filter1d(runs, length, axis=1, mode="nearest")
     labels, _ = ndimage.label(runs, EIGHT)
-    rules = np.zeros_like(ink)
-    lines = 0
+    lines, rules = np.zeros_like(ink), np.zeros_like(ink)
+    count = 0
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         line = (labels[rows, columns] == number) & ink[rows, columns]
         thickness = np.median(line.sum(axis=0))
         if columns.stop - columns.start < 0.9 * width or not 0 < thickness <= height / 25 + 2:
             continue
-        lines += 1
+        count += 1
         # Where there is ink just above and just below the line, a stroke crosses it.
         above = np.any(ink[max(rows.start - 2, 0) : rows.start, columns], axis=0)
         below = np.any(ink[rows.stop : rows.stop + 2, columns], axis=0)
+        lines[rows, columns] |= line
         rules[rows, columns] |= line & ~(above & below)
-    rest = ink & ~rules
-    if lines == 0 or not rest.any():
-        return ink
-    largest = max(max(r.stop - r.start, c.stop - c.start) for r, c in _objects(rest))
-    paler = np.median(strength[rules]) < 0.75 * np.median(strength[rest]) if rules.any() else False
-    return rest if lines >= 3 or width > 1.5 * largest or paler else ink
+    return lines, rules, count
 
 
 def _objects(ink: np.ndarray) -> list[tuple[slice, slice]]:
@@ -272,6 +285,56 @@ def find_rings(ink: np.ndarray) -> np.ndarray:
         if not (away > CORNER).all(axis=1).any():
             rings[mark + 1] = any(_surround(pixels - middle) for middle in middles[inside])
     return rings[labels]
+
+
+def drop_around(ink: np.ndarray) -> np.ndarray:
+    """Drop what goes around other marks: a frame, a speech bubble, the rules of a table.
+
+    A digit that hangs together with a frame is dropped with it; one that is written over the rules
+    of a table is not.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    kept = ink.copy()
+    for place, around in _around_others(ink):
+        lines, rules, across = _find_rules_across(around, SLOPE)
+        standing, posts, down = _find_rules_across(around.T, SLOPE)
+        if max(across, down) >= 3:  # a table: what is written over its rules stays
+            kept[place] &= ~(rules | posts.T | (lines & standing.T))
+    for place, around in _around_others(kept):
+        kept[place] &= ~around
+    return kept
+
+
+def _around_others(ink: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarray]]:
+    """Return the marks that go around what may be a digit, each as its box and what it is of it."""
+    labels, count = ndimage.label(ink, EIGHT)
+    if not 1 < count <= MAX_MARKS:
+        return []
+    places = ndimage.find_objects(labels)
+    boxes = np.array([(r.start, c.start, r.stop, c.stop) for r, c in places])
+    high = boxes[:, 2] - boxes[:, 0]
+
+    def inside(mark: np.intp, others: np.ndarray) -> np.ndarray:
+        both = (others[:, :2] > boxes[mark, :2]) & (others[:, 2:] < boxes[mark, 2:])
+        return np.asarray(both.all(axis=1))
+
+    marks = boxes[high >= MIN_HEIGHT]
+    empty = np.ones(count, bool)
+    for mark in np.flatnonzero(high > MIN_HEIGHT):
+        empty[mark] = not inside(mark, marks).any()
+    digits = boxes[empty & (high >= DIGIT * high[empty].max(initial=0))]
+    middles = (digits[:, :2] + digits[:, 2:]) / 2
+    around = []
+    for mark in np.flatnonzero(~empty):
+        pixels = np.argwhere(labels[places[mark]] == mark + 1) + boxes[mark, :2] + 0.5
+        if any(_surround(pixels - middle) for middle in middles[inside(mark, digits)]):
+            around.append((places[mark], labels[places[mark]] == mark + 1))
+    return around
 
 
 def _surround(pixels: np.ndarray) -> bool:

@@ -4,9 +4,10 @@
     for lines in propose(page):                                # one guess, a list of regions
         strips = [cut_strip(page.darkness, region) for region in lines]
 
-There are few guesses: the picture is one line; or there are lines where ink is. Which of them is
-right the network says by how sure it is of what it reads. So the ink only has to be found roughly:
-rules, frames and patterns are left for the network, which has seen them.
+There are few guesses: the picture is one line; or there are lines where ink is; or where ink is
+without what goes around it, such as a table. Which of them is right the network says by how sure it
+is of what it reads. So the ink only has to be found roughly: rules, frames and patterns that are
+left in a line the network has seen.
 """
 
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Page:
         darkness: (H, W) float32, rises from paper to ink.
         flat: (H, W) float32, the same with the light taken out.
         ink: (H, W) bool, what stands out.
+        inner: (H, W) bool, the same without what goes around it.
         margin: pixels of each side that are not the picture's.
     """
 
@@ -44,6 +46,7 @@ class Page:
     darkness: np.ndarray
     flat: np.ndarray
     ink: np.ndarray
+    inner: np.ndarray
     margin: int = 0
 
 
@@ -60,6 +63,7 @@ class Stages:
     drop_frame: Callable[[np.ndarray], np.ndarray] = ink.drop_frame
     remove_rules: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.remove_rules
     drop_edges: Callable[[np.ndarray], np.ndarray] = ink.drop_edges
+    drop_around: Callable[[np.ndarray], np.ndarray] = ink.drop_around
     find_rings: Callable[[np.ndarray], np.ndarray] = ink.find_rings
 
 
@@ -72,8 +76,9 @@ def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES, margin: int = 0) ->
     flat = stages.flatten_light(darkness, pixels)
     strength = stages.scale_contrast(flat)
     marks = stages.drop_frame(stages.separate_ink(strength))
-    marks = stages.drop_edges(stages.remove_rules(marks, strength))
-    return Page(pixels, darkness, flat, marks, margin)
+    left = stages.drop_edges(stages.remove_rules(marks, strength))
+    # First around, then the rules of the page: without some of its rules a table is none.
+    return Page(pixels, darkness, flat, left, stages.drop_around(marks) & left, margin)
 
 
 def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
@@ -88,7 +93,8 @@ def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
     )
     darkness = np.where(erased, page.darkness[tuple(paper)], page.darkness)
     flat = np.where(erased, page.flat[tuple(paper)], page.flat)
-    return replace(page, darkness=darkness, flat=flat, ink=page.ink & ~erased)
+    left, inner = page.ink & ~erased, page.inner & ~erased
+    return replace(page, darkness=darkness, flat=flat, ink=left, inner=inner)
 
 
 def propose(page: Page) -> list[list[Region]]:
@@ -102,6 +108,9 @@ def propose(page: Page) -> list[list[Region]]:
         guesses.append([Region(0, 0, width, height)])
     if rows:
         guesses.append([_with_margin(row) for row in rows])
+    inner = find_rows(page.inner) if (page.inner != page.ink).any() else []
+    if inner:
+        guesses.append([_with_margin(row) for row in inner])
     if len(rows) > 1:
         left, top = min(row.left for row in rows), min(row.top for row in rows)
         right, bottom = max(row.right for row in rows), max(row.bottom for row in rows)

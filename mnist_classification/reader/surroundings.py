@@ -23,9 +23,9 @@ TOUCHED = 0.01  # share of the picture's edges that ink takes up if it was cut o
 
 
 def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
-    """Return the picture with only the sheet left, the rest in the sheet's colour.
+    """Return the picture with only its sheets left, all of it in the colour of the largest.
 
-    The sheet is what differs from the picture's edges, has no bays, and has something on it.
+    A sheet is what differs from the picture's edges, has no bays, and has something on it.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -35,20 +35,34 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     """
     height, width = pixels.shape[:2]
     small, differs, _ = _compare_with_edges(pixels)
-    sheet = _largest(ndimage.binary_fill_holes(ndimage.binary_opening(differs, np.ones((3, 3)))))
-    whole = _hull(sheet)
-    if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
+    sheets = _find_sheets(differs)
+    if not sheets:
         return None
-    inner = ndimage.binary_erosion(whole, iterations=EDGE)
-    # What comes in from around the sheet, as between the rounds of a blot, is not written on it.
+    colours = [np.median(small[sheet & differs], axis=0) for sheet in sheets]
+    covered = np.full(pixels.shape, colours[0], np.float32)
+    for sheet, colour in zip(sheets, colours, strict=True):
+        mask = Image.fromarray(sheet.astype(np.uint8) * 255).resize((width, height))
+        covered += (pixels - colour) * (np.asarray(mask, np.float32)[:, :, None] / 255)
+    return covered.clip(0, 255).round().astype(np.uint8)
+
+
+def _find_sheets(differs: np.ndarray) -> list[np.ndarray]:
+    """Return the inner part of each sheet, (h, w) bool, the largest first."""
+    sheets = []
+    # What comes in from around a sheet, as between the rounds of a blot, is not written on it.
     enclosed = ndimage.binary_fill_holes(differs) & ~differs
-    written = (inner & enclosed).sum() / max(inner.sum(), 1)
-    if not INNER[0] <= written <= INNER[1]:
-        return None
-    colour = np.median(small[inner & differs], axis=0)
-    mask = Image.fromarray(inner.astype(np.uint8) * 255).resize((width, height))
-    kept = np.asarray(mask, np.float32)[:, :, None] / 255
-    return (pixels * kept + colour.astype(np.float32) * (1 - kept)).round().astype(np.uint8)
+    solid = ndimage.binary_fill_holes(ndimage.binary_opening(differs, np.ones((3, 3))))
+    labels, count = ndimage.label(solid)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    for number in 1 + np.argsort(-areas, kind="stable"):
+        sheet = labels == number
+        whole = _hull(sheet)
+        if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
+            continue
+        inner = ndimage.binary_erosion(whole, iterations=EDGE)
+        if INNER[0] <= (inner & enclosed).sum() / max(inner.sum(), 1) <= INNER[1]:
+            sheets.append(inner)
+    return sheets
 
 
 def add_margin(pixels: np.ndarray, width: int) -> np.ndarray | None:
@@ -100,11 +114,6 @@ def otsu(values: np.ndarray) -> float:
     low, high = below / count, (ordered.sum() - below) / (len(ordered) - count)
     cut = int((count * (len(ordered) - count) * (high - low) ** 2).argmax())
     return float(ordered[cut])
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(mask)
-    return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count else mask
 
 
 def _hull(mask: np.ndarray) -> np.ndarray:

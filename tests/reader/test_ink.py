@@ -124,3 +124,30 @@ def test_a_box_a_slashed_zero_and_half_a_ring_are_no_rings():
     zero = ring(100, 100, 40, 3)
     for marks in (box | written, zero | slash, half | written, zero, written):
         assert not ink.find_rings(marks).any()
+
+
+def test_a_box_around_a_number_goes_and_the_stroke_beside_a_one_does_not():
+    written = np.zeros((100, 160), bool)
+    written[35:65, 60:65] = written[35:65, 90:95] = True
+    box = np.zeros_like(written)
+    box[10:90, 20:140] = True
+    box[13:87, 23:137] = False
+    np.testing.assert_array_equal(ink.drop_around(box | written), written)
+    one = np.zeros_like(written)
+    one[10:90, 80:86] = one[84:90, 50:110] = True  # a stem and a foot
+    one[20:50, 60:66] = True
+    np.testing.assert_array_equal(ink.drop_around(one), one)
+
+
+def test_the_rules_of_a_table_go_and_what_is_written_over_them_stays():
+    rules, written = np.zeros((130, 190), bool), np.zeros((130, 190), bool)
+    for at in range(5, 126, 40):
+        rules[at : at + 2, 5:187] = True
+    for at in range(5, 186, 60):
+        rules[5:127, at : at + 2] = True
+    for top in (12, 52, 92):
+        written[top : top + 26, 30:34] = written[top : top + 26, 90:94] = True
+    written[32:58, 150:154] = True  # over a rule
+    inner = ink.drop_around(rules | written)
+    assert inner[written].all()
+    assert not inner[~ndimage.binary_dilation(written, iterations=3)].any()

@@ -303,6 +303,41 @@ def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
     assert reader.read(pixels).text == "1\n9"
 
 
+def test_digits_in_a_table_are_read_row_by_row(reader, mnist):
+    page = np.zeros((260, 380))
+    for at in (20, 130, 240):
+        page[at : at + 3, 20:363] = 1
+    for at in (20, 134, 248, 360):
+        page[20:243, at : at + 3] = 1
+    for number, index in enumerate((3, 2, 1, 0, 4, 5)):  # 0, 1, 2 and 7, 4, 1
+        digit = draw_digit(mnist.test.images[index], 60, 0)
+        top, left = 45 + 110 * (number // 3), 65 + 114 * (number % 3)
+        page[top : top + len(digit), left : left + digit.shape[1]] = digit
+    assert reader.read((255 - page * 235).round().astype(np.uint8)).text == "012\n741"
+
+
+def test_a_number_is_read_inside_a_drawing(reader, mnist):
+    page = np.zeros((300, 320))
+    for index, left in ((1, 120), (9, 165)):  # 2 and 9
+        digit = draw_digit(mnist.test.images[index], 50, 0)
+        page[150 : 150 + len(digit), left : left + digit.shape[1]] = digit
+    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    house = [(50, 280), (50, 120), (160, 20), (270, 120), (270, 280), (50, 280)]
+    ImageDraw.Draw(image).line(house, fill=30, width=4)
+    assert reader.read(image).text == "29"
+
+
+def test_notes_beside_one_another_are_all_read(reader, mnist):
+    table = Image.new("RGB", (620, 300), (70, 60, 55))
+    for index, left, colour in ((1, 40, (245, 225, 110)), (9, 340, (170, 220, 240))):
+        digit = np.zeros((200, 240))
+        drawn = draw_digit(mnist.test.images[index], 70, 0)
+        digit[65 : 65 + len(drawn), 90 : 90 + drawn.shape[1]] = drawn
+        note = np.array(colour) * (1 - digit[:, :, None]) + 40 * digit[:, :, None]
+        table.paste(Image.fromarray(note.round().astype(np.uint8)), (left, 50))
+    assert reader.read(table).text == "29"
+
+
 def test_a_digit_by_a_felt_pen_is_no_blot(reader, mnist):
     for index in (35, 47, 72):  # 2s
         page = np.zeros((140, 140))

@@ -31,6 +31,17 @@ def test_a_table_around_a_note_is_painted_over(turn):
     np.testing.assert_array_equal(covered[ink], pixels[ink])
 
 
+def test_two_notes_on_a_table_are_both_kept():
+    first, there, ink = note()
+    pixels = np.concatenate([first, np.where(there[:, :, None], first[:, :, ::-1], first)], axis=1)
+    covered = cover_surroundings(pixels)
+    assert (
+        np.abs(covered[:, 300:][~ink].astype(int) - PAPER).max() <= 1
+    )  # in the first one's colour
+    for side in (covered[:, :300], covered[:, 300:]):
+        assert (side[ink].max(axis=1) < 120).all()
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_empty_picture_has_no_sheet(value):
     assert cover_surroundings(np.full((40, 90, 3), value, np.uint8)) is None
