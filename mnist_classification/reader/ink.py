@@ -210,11 +210,13 @@ def _find_rules_across(ink: np.ndarray, slope: float) -> tuple[np.ndarray, np.nd
         if columns.stop - columns.start < 0.9 * width or not 0 < thickness <= height / 25 + 2:
             continue
         count += 1
-        # Where there is ink just above and just below the line, a stroke crosses it.
+        # Where there is ink just above and just below the line, a stroke crosses it; where it is
+        # thicker than elsewhere, one lies along it.
         above = np.any(ink[max(rows.start - 2, 0) : rows.start, columns], axis=0)
         below = np.any(ink[rows.stop : rows.stop + 2, columns], axis=0)
+        along = line.sum(axis=0) > 1.5 * thickness + 0.5
         lines[rows, columns] |= line
-        rules[rows, columns] |= line & ~(above & below)
+        rules[rows, columns] |= line & ~((above & below) | along)
     return lines, rules, count
 
 

@@ -85,6 +85,15 @@ def test_the_bar_of_a_seven_that_fills_the_picture_is_no_rule():
     np.testing.assert_array_equal(ink.remove_rules(seven, seven.astype(np.float32)), seven)
 
 
+def test_the_bar_of_a_seven_that_lies_along_a_rule_stays():
+    rules, seven = np.zeros((160, 240), bool), np.zeros((160, 240), bool)
+    for top in (40, 80, 120):
+        rules[top : top + 2] = True
+    seven[79:85, 100:130] = seven[79:118, 123:130] = True
+    left = ink.remove_rules(rules | seven, np.ones((160, 240), np.float32))
+    np.testing.assert_array_equal(left, seven)
+
+
 def test_a_frame_goes_and_a_tight_crop_stays():
     shape = ring()
     frame = np.ones((100, 100), bool)
