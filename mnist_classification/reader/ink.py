@@ -22,6 +22,7 @@ RINGED = (0.3, 0.8)  # of a ring's height, what is written in it
 DIRECTIONS, SURROUNDED = 24, 0.85  # in which a ring is looked for; the share of them where it is
 CORNER = 0.42  # of a mark's width and height, from its middle; a ring has nothing beyond
 DIGIT = 0.3  # of the tallest mark without others inside: it may be a digit
+NESTED = 8  # pages that all marks together may cover; what is smaller goes around nothing
 SLOPE = 1 / 75  # of a rule of a table, on half of its length
 MOST_RINGS = 50  # so many of the tallest marks may be rings
 MAX_MARKS = 2000  # on a page; more is texture
@@ -331,8 +332,11 @@ def _around_others(ink: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarra
         empty[mark] = not inside(mark, marks).any()
     digits = boxes[empty & (high >= DIGIT * high[empty].max(initial=0))]
     middles = (digits[:, :2] + digits[:, 2:]) / 2
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    largest = np.argsort(-areas, kind="stable")
+    seen = areas[largest].cumsum() <= NESTED * ink.size
     around = []
-    for mark in np.flatnonzero(~empty):
+    for mark in largest[~empty[largest] & seen]:
         pixels = np.argwhere(labels[places[mark]] == mark + 1) + boxes[mark, :2] + 0.5
         if any(_surround(pixels - middle) for middle in middles[inside(mark, digits)]):
             around.append((places[mark], labels[places[mark]] == mark + 1))
