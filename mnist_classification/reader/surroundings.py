@@ -55,6 +55,8 @@ def _find_sheets(differs: np.ndarray) -> list[np.ndarray]:
     labels, count = ndimage.label(solid)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     for number in 1 + np.argsort(-areas, kind="stable"):
+        if areas[number - 1] < CONVEX * SMALLEST * differs.size:
+            break
         sheet = labels == number
         whole = _hull(sheet)
         if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
