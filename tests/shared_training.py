@@ -43,7 +43,7 @@ RECIPES = {
 IN_FLOAT64 = ("lenet", "batch normalization", "frontier")
 
 
-def first_losses(name: str, data: Mnist, steps: int = 20) -> list[float]:
+def first_losses(name: str, data: Mnist, steps: int = 10) -> list[float]:
     """Return the mean loss of each of the first steps, float32."""
     recipe = find_recipe(name)
     state = start(recipe, data.train, 3, CPU, "float32")

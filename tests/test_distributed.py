@@ -37,8 +37,8 @@ def together(tmp_path_factory):
 def test_two_processes_learn_what_one_does(together, what):
     two, one = together
     assert (two["processes"], one["processes"]) == (2, 1)
-    assert len(one["losses"][what]) == 20
-    steps = STEPS_ALIKE.get(what, 20)
+    assert len(one["losses"][what]) == 10
+    steps = STEPS_ALIKE.get(what, 10)
     assert two["losses"][what][:steps] == pytest.approx(one["losses"][what][:steps], abs=1e-4)
 
 

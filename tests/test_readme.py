@@ -1,12 +1,15 @@
-"""The pages' commands run or parse, their tables are what the results give, their links lead on."""
+"""The pages' commands and the notebook run, tables are what the results give, links lead on."""
 
+import functools
 import re
 import shlex
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import ROOT, run_command
+from nbclient import NotebookClient
 
 from mnist_classification.cli import app
 from mnist_classification.study.experiments import EXPERIMENTS
@@ -17,7 +20,9 @@ sys.path.insert(0, str(ROOT / "docs"))
 from update import PAGES as GENERATED
 from update import SECTION, generate, update
 
+run_once = functools.cache(run_command)  # of what takes seconds and changes nothing
 PAGES = [*GENERATED, ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"]
+TOUR = ROOT / "docs" / "tour.ipynb"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"```(\w*)\n(.*?)```", flags=re.DOTALL)
 QUICK = {"info", "evaluate"}
@@ -57,7 +62,7 @@ def test_readme_starts_with_the_two_commands_and_is_short():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_runs_or_parses(command, tmp_path):
+def test_every_command_runs_or_parses(command):
     program, *arguments = shlex.split(command)
     if program == "python3":
         script, *arguments = arguments
@@ -71,7 +76,7 @@ def test_every_command_runs_or_parses(command, tmp_path):
     if (len(arguments) == 1 and arguments[0] not in QUICK) or PLACEHOLDER.search(command):
         assert arguments[0] in app  # named, not shown
     elif arguments[0] in QUICK and "runs/" not in command:
-        result = run_command(*arguments, cwd=tmp_path)
+        result = run_once(*arguments)
         assert result.returncode == 0, result.stderr
     else:
         app.parse_args(arguments, exit_on_error=False, print_error=False)
@@ -173,7 +178,7 @@ def test_first_run_and_the_model_that_ships_are_as_the_pages_say(mnist):
         f"{run.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, {run.errors} errors in 10,000"
     )
     assert f"\ntest accuracy {text} images); model saved in runs/decay-seed0\n" in README
-    shipped = run_command("evaluate").stdout.splitlines()[0]
+    shipped = run_once("evaluate").stdout.splitlines()[0]
     accuracy = re.search(r": ([\d.]+%) \(", shipped)[1]
     assert f"# the model that ships, `four-epochs`: {accuracy}\n" in README
 
@@ -182,3 +187,24 @@ def test_page_is_read_as_the_pages_say():
     text = run_command("predict", ROOT / "plots" / "page.jpg").stdout.strip()
     assert f"--explain plots/explain.png  # prints {text}\n" in README
     assert re.search(rf"predict plots/page\.jpg +# {text}\n", (ROOT / "docs/reader.md").read_text())
+
+
+def test_the_notebook_runs_and_says_what_it_should():
+    notebook = nbformat.read(TOUR, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": TOUR.parent}}).execute()
+    reading, training, _, _, comparing = (
+        "".join(output.get("text", "") for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    )
+    assert reading.startswith("6042 sure")
+    assert float(re.match(r"([\d.]+)%", training)[1]) > 98.5
+    means = [float(mean) for mean in re.findall(r"^([\d.]+) ± ", comparing, re.MULTILINE)]
+    assert len(means) == 3
+    assert min(means) > 95
+    assert len(re.findall(r"(helps|hurts|not enough seeds to tell):", comparing)) == 2
+
+
+def test_the_notebooks_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", TOUR.read_text(encoding="utf-8")):
+        assert (TOUR.parent / target).exists(), target

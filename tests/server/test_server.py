@@ -13,13 +13,11 @@ from pathlib import Path
 import httpx
 import onnx
 import pytest
-import schemathesis
 import uvicorn
 from conftest import ROOT, assert_one_line_error, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from mnist_classification import Reader
 from mnist_classification.errors import ServeError
@@ -444,6 +442,9 @@ def test_json_means_nothing_to_html():
 
 
 def test_the_interface_is_what_it_says(server):
+    import schemathesis  # a second of imports, which each process of the tests would take
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) == 5
