@@ -161,6 +161,14 @@ AS_BEFORE = (
 LONGER = "eight-epochs+learning-rate=0.005+num-epochs=14+rotation-degrees=12.0+shear=0.1"
 # What is `seven-epochs` now, by the name under which it was declared and measured.
 LATE_POOLED = "ten-epochs+network=late-pooled-residual-cnn+num-epochs=28+whitening-images=0"
+# seven-epochs with a quarter of its images, and without one of its parts each.
+QUARTER = "seven-epochs+num-epochs=8+images-per-epoch=12500"
+PARTS = (
+    *("sampling=uniform", "unsure-margin=0", "label-smoothing=0"),
+    *("rotation-degrees=0", "scale-share=0", "shift-pixels=0", "shear=0", "elastic-pixels=0"),
+    "network=residual-cnn+whitening-images=200",  # pools after a frozen layer, as ten-epochs
+    "network=late-pooled-cnn+whitening-images=200",  # no residual layers, as four-epochs
+)
 WIDER_LATE = "seven-epochs+network=wider-late-residual-cnn+num-epochs=36"
 
 EXPERIMENTS = {
@@ -214,6 +222,10 @@ EXPERIMENTS = {
             [THIRD, *(f"{THIRD}+{change}" for change in AS_BEFORE)],
             *(range(1), (0, 3, 5), "float32"),
         ),
+        tables.fold_tables,
+    ),
+    "seven-epochs-leave-one-out": Experiment(
+        _fold_rows([QUARTER, *(f"{QUARTER}+{part}" for part in PARTS)], range(1), range(6)),
         tables.fold_tables,
     ),
     # How much shorter than its first row may be, chosen on folds, and what the test set says.
