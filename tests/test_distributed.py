@@ -28,7 +28,8 @@ def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
     script = Path(shared_training.__file__)
     command = [*TORCHRUN, str(script), str(folder / "two.json"), str(folder / "two")]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=120)
+    torchrun = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert torchrun.returncode == 0, torchrun.stderr
     alone = shared_training.measure(shared_training.small_mnist(), folder / "one")
     return json.loads((folder / "two.json").read_text()), alone
 

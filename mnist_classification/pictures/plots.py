@@ -8,6 +8,7 @@ hold for colour-blind readers and on a black-and-white printer. They are 8 inche
 text is made for README's width of about 800 pixels.
 """
 
+import textwrap
 from collections.abc import Collection
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..trained import Trained, predict
 from .embedding import NEIGHBOURS, Embedding
 
 WIDTH = 8.0  # inches
+TITLE = 70  # letters that fit into it: recipes with changes have long names
 
 # Paul Tol's "muted" scheme, safe for the common forms of colour blindness; its tenth colour, a
 # grey that is lost on white, is black here. https://personal.sron.nl/~pault/
@@ -324,7 +326,9 @@ def plot_mistakes(
     shown = mistakes[:count]
     columns = 6
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(WIDTH, 1.2 + 1.75 * rows), layout="constrained")
+    title = f"{title}: the {len(shown)} most confident of {len(mistakes)} mistakes"
+    head = textwrap.wrap(title, TITLE)
+    figure = Figure(figsize=(WIDTH, 1 + 0.2 * len(head) + 1.75 * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, index in zip(grid, shown, strict=False):
         digit = probabilities[index].argmax()
@@ -338,7 +342,7 @@ def plot_mistakes(
             axes.set_xlabel(facts, size=9)
     for axes in grid[len(shown) :]:
         axes.axis("off")
-    figure.suptitle(f"{title}: the {len(shown)} most confident of {len(mistakes)} mistakes")
+    figure.suptitle("\n".join(head))
     figure.supxlabel("each with its probability, or share of votes, and its index", size=10)
     return figure
 
@@ -382,7 +386,7 @@ def plot_filters(trained: Trained, image: np.ndarray, title: str) -> Figure:
         axes.set_anchor("W")
         axes.set_title(name, size=10, loc="left")
         axes.axis("off")
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, TITLE))
     figure.supxlabel(
         "each layer's output, before activation: white positive, black negative", size=10
     )
@@ -465,5 +469,5 @@ def plot_augmentations(images: np.ndarray, recipe: Recipe, *, seed: int = 0) -> 
     right.set_title(f"as training sees it, {draws} draws of each", size=11)
     for axes in (left, right):
         axes.axis("off")
-    figure.suptitle(f"Augmentation of recipe {recipe.name}")
+    figure.suptitle(textwrap.fill(f"Augmentation of recipe {recipe.name}", TITLE))
     return figure

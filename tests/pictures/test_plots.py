@@ -191,7 +191,8 @@ def test_mistakes_show_label_prediction_and_probability(mnist, count):
         probabilities[index] = 0
         probabilities[index, wrong] = 0.99 - i / 100
     marked = DISPUTED[::2]
-    figure = plot_mistakes(mnist.test, probabilities, "m", disputed=marked, count=count)
+    title = "ten-epochs" + "+learning-rate=0.01" * 9
+    figure = plot_mistakes(mnist.test, probabilities, title, disputed=marked, count=count)
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == min(count, len(DISPUTED))
     for i, (axes, index) in enumerate(zip(shown, DISPUTED, strict=False)):
@@ -200,7 +201,9 @@ def test_mistakes_show_label_prediction_and_probability(mnist, count):
         assert f"{99 - i}.0%   #{index}" in axes.get_xlabel()
         assert ("label disputed" in axes.get_xlabel()) == (index in marked)
         np.testing.assert_array_equal(axes.images[0].get_array(), mnist.test.images[index])
-    assert f"the {len(shown)} most confident of 15 mistakes" in figure.get_suptitle()
+    assert f"the {len(shown)} most confident of 15 mistakes" in " ".join(
+        figure.get_suptitle().split()
+    )
     assert_legible(figure)
 
 
