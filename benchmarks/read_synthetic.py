@@ -439,7 +439,9 @@ def table(result: dict[str, dict[str, float]]) -> str:
             f"| {row['coverage']:.1%} | {row['right_among_covered']:.1%} "
             f"| {row['digit_by_digit']:.1%} |"
         )
-    return "\n".join([*lines, "", f"{next(iter(result.values()))['n']:,.0f} pages of each kind."])
+    count = next(iter(result.values()))["n"]
+    others = [f", {row['n']:,} of {name}" for name, row in result.items() if row["n"] != count]
+    return "\n".join([*lines, "", f"{count:,} pages of each kind{''.join(others)}."])
 
 
 def main() -> None:

@@ -308,6 +308,12 @@ EXPERIMENTS = {
         partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
         timed=True,
     ),
+    # Without those of its seeds that were known when three were given a goal, and their threes.
+    "committees-late-pooled-unseen": Experiment(
+        _rows([LATE_POOLED], range(6, 15), "auto"),
+        partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
+        timed=True,
+    ),
     # The seventh, with a wider one that sees more images.
     "committees-wider-late": Experiment(
         _rows([WIDER_LATE], TEN, "auto"),

@@ -23,7 +23,7 @@ ANCHORS = [
 ]
 
 # Test images whose label fewer than three of five people chose, who were shown it beside what a
-# network read: a model that agrees with people misses about these, so that it scores 99.9% at most.
+# network read: a model that agrees with people misses about these, so that it scores 99.85%.
 # Northcutt, Athalye and Mueller 2021, "Pervasive label errors in test sets destabilize machine
 # learning benchmarks"; the votes are in mturk/mnist_mturk.json of github.com/cleanlab/label-errors.
 DISPUTED = (
