@@ -34,6 +34,7 @@ WITHOUT: dict[str, Callable] = {
     "flatten_light": lambda darkness, _pixels: darkness - np.median(darkness),
     "scale_contrast": lambda flat: np.clip(flat, 0, 1),
     "separate_ink": lambda strength: strength >= 0.5,
+    "drop_frame": lambda marks: marks,
     "drop_around": lambda marks: marks,
     "find_rings": np.zeros_like,
     "remove_rules": lambda marks, _strength: marks,

@@ -2,7 +2,7 @@
 
     darkness = project_colours(pixels)                         # (H, W, 3) uint8
     strength = scale_contrast(flatten_light(darkness, pixels))
-    ink = drop_edges(remove_rules(separate_ink(strength), strength))
+    ink = drop_edges(remove_rules(drop_frame(separate_ink(strength)), strength))
 
 The order is that of the functions below: what colour the ink is, the light taken out, ink apart
 from paper, and what is no writing dropped. What each stage is worth is measured by
@@ -128,6 +128,36 @@ def separate_ink(strength: np.ndarray) -> np.ndarray:
 
 
 # From ink to writing
+
+
+def drop_frame(ink: np.ndarray) -> np.ndarray:
+    """Drop the box of a form: what goes around the picture and leaves its middle empty.
+
+    Only if something of a digit's size remains: a 0 may fill the picture too.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool.
+    """
+    height, width = ink.shape
+    labels, count = ndimage.label(ink, EIGHT)
+    kept = np.ones(count + 1, bool)
+    tallest = 0
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        around = tall >= 0.9 * height and wide >= 0.9 * width
+        kept[number] = not (around and _is_hollow(labels[rows, columns] == number))
+        tallest = max(tallest, tall if kept[number] else 0)
+    return ink & kept[labels] if tallest >= 0.15 * min(height, width) else ink
+
+
+def _is_hollow(shape: np.ndarray) -> bool:
+    """Say whether a shape leaves its middle half empty, as a frame does."""
+    height, width = shape.shape
+    middle = shape[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    return bool(middle.mean() < 0.02)
 
 
 def remove_rules(ink: np.ndarray, strength: np.ndarray) -> np.ndarray:

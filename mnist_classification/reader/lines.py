@@ -11,7 +11,7 @@ left in a line the network has seen.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -60,6 +60,7 @@ class Stages:
     flatten_light: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.flatten_light
     scale_contrast: Callable[[np.ndarray], np.ndarray] = ink.scale_contrast
     separate_ink: Callable[[np.ndarray], np.ndarray] = ink.separate_ink
+    drop_frame: Callable[[np.ndarray], np.ndarray] = ink.drop_frame
     remove_rules: Callable[[np.ndarray, np.ndarray], np.ndarray] = ink.remove_rules
     drop_edges: Callable[[np.ndarray], np.ndarray] = ink.drop_edges
     drop_around: Callable[[np.ndarray], np.ndarray] = ink.drop_around
@@ -74,10 +75,26 @@ def prepare(pixels: np.ndarray, stages: Stages = ALL_STAGES, margin: int = 0) ->
     darkness = stages.project_colours(pixels)
     flat = stages.flatten_light(darkness, pixels)
     strength = stages.scale_contrast(flat)
-    marks = stages.separate_ink(strength)
+    marks = stages.drop_frame(stages.separate_ink(strength))
     left = stages.drop_edges(stages.remove_rules(marks, strength))
     # First around, then the rules of the page: without some of its rules a table is none.
     return Page(pixels, darkness, flat, left, stages.drop_around(marks) & left, margin)
+
+
+def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
+    """Return the page without what was drawn around writing; None if there is nothing."""
+    rings = stages.find_rings(page.ink)
+    if not rings.any():
+        return None
+    erased = ndimage.binary_dilation(rings, iterations=2)
+    # In its place comes the nearest paper, with the light that is there.
+    paper = ndimage.distance_transform_edt(
+        erased | page.ink, return_distances=False, return_indices=True
+    )
+    darkness = np.where(erased, page.darkness[tuple(paper)], page.darkness)
+    flat = np.where(erased, page.flat[tuple(paper)], page.flat)
+    left, inner = page.ink & ~erased, page.inner & ~erased
+    return replace(page, darkness=darkness, flat=flat, ink=left, inner=inner)
 
 
 def propose(page: Page) -> list[list[Region]]:

@@ -9,6 +9,7 @@ views of several sizes if the first leaves doubt, and the guess stands whose num
 probable.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..errors import PictureError
 from ..shipped import SHIPPED_READER
 from .decoding import Decoded, decode, put_in
 from .ink import EIGHT
-from .lines import ALL_STAGES, Page, Stages, prepare, propose
+from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
 from .picture import Picture, Scale, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip
@@ -214,7 +215,22 @@ class Reader:
             yield prepare(framed, self.stages, margin)
 
     def _read_page(self, page: Page) -> list[Seen]:
-        """Return the lines with a number on them, by the guess that is the most probable."""
+        """Return the lines with a number on them, by the guess that is the most probable.
+
+        What was drawn around numbers is erased where more can be read without it.
+        """
+        lines = self._read_guesses(page)
+        bare = erase_rings(page, self.stages)
+        if bare is None:
+            return lines
+        more = self._read_guesses(bare)
+        if not lines:
+            return more
+        missing = Counter(_texts(lines)) - Counter(_texts(more))
+        better = len(more) > len(lines) and not missing and _worst(more) >= HARDLY
+        return more if better else lines
+
+    def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
         first = self._read_lines(page, guesses[0]) if guesses else []
         if _worst(first) >= ENOUGH and len(guesses) <= 2:  # one line, be it the picture or by ink
@@ -224,9 +240,7 @@ class Reader:
     def _read_lines(self, page: Page, regions: list[Region]) -> list[Seen]:
         seen = [self._read_line(page, region) for region in regions]
         read = [line for line in seen if line.decoded.text]
-        if any(is_ring(line, self.stages) for line in read):
-            return []  # another guess leaves out what goes around the number
-        return [line for line in read if not is_blot(line)]
+        return [line for line in read if not is_blot(line) and not is_ring(line, self.stages)]
 
     def _read_line(self, page: Page, region: Region) -> Seen:
         # Where no ink was found, what rises and falls slowly would be all that there is to see.

@@ -98,10 +98,10 @@ def test_a_frame_goes_and_a_tight_crop_stays():
     shape = ring()
     frame = np.ones((100, 100), bool)
     frame[4:-4, 4:-4] = False
-    np.testing.assert_array_equal(ink.drop_around(shape | frame), shape)
+    np.testing.assert_array_equal(ink.drop_frame(shape | frame), shape)
     tight = ring(50, 50, 23, 3)
-    for drop in (ink.drop_around, ink.drop_edges):
-        np.testing.assert_array_equal(drop(tight), tight)
+    np.testing.assert_array_equal(ink.drop_frame(tight), tight)
+    np.testing.assert_array_equal(ink.drop_edges(tight), tight)
 
 
 def test_a_desk_beside_the_page_goes():
