@@ -15,7 +15,7 @@ import numpy as np
 BLANK = 10
 TINY = 1e-30
 ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
-MOST = 32  # digits of a text whose neighbours are tried; their cost grows with its cube
+MOST = 16  # digits of a text whose neighbours are tried; their cost grows with its cube
 LIKELY = 0.3  # of a text's probability: one with a digit more, where there is ink for it, has that
 
 
@@ -52,14 +52,19 @@ def decode(views: list[np.ndarray]) -> Decoded:
     return _refine(views, text)
 
 
-def put_in(views: list[np.ndarray], decoded: Decoded, place: int) -> Decoded:
-    """Return what a line says with one digit more, behind `place` others; if that can be."""
-    text = decoded.text
-    longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
-    scores = score_texts(views, longer)
-    if scores.max() < LIKELY * decoded.probability:
-        return decoded
-    return _refine(views, longer[int(scores.argmax())])
+def put_in(views: list[np.ndarray], decoded: Decoded, places: list[int]) -> Decoded:
+    """Return what a line says with one digit more at each of these places where that can be.
+
+    Args:
+        places: how many of the digits are left of it, from the left.
+    """
+    text, probability = decoded.text, decoded.probability
+    for place in reversed(places):
+        longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
+        scores = score_texts(views, longer)
+        if scores.max() >= LIKELY * probability:
+            text, probability = longer[int(scores.argmax())], float(scores.max())
+    return decoded if text == decoded.text else _refine(views, text)
 
 
 def _refine(views: list[np.ndarray], text: str) -> Decoded:

@@ -25,6 +25,7 @@ DIGIT = 0.3  # of the tallest mark without others inside: it may be a digit
 NESTED = 8  # pages that all marks together may cover; what is smaller goes around nothing
 SLOPE = 1 / 75  # of a rule of a table, on half of its length
 MOST_RINGS = 50  # so many of the tallest marks may be rings
+TRIED = 50  # digits in a mark that it may go around
 MAX_MARKS = 2000  # on a page; more is texture
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
@@ -286,7 +287,7 @@ def find_rings(ink: np.ndarray) -> np.ndarray:
         pixels = np.argwhere(labels[places[mark]] == mark + 1) + boxes[mark, :2] + 0.5
         away = np.abs(pixels - middles[mark]) / (boxes[mark, 2:] - boxes[mark, :2])
         if not (away > CORNER).all(axis=1).any():
-            rings[mark + 1] = any(_surround(pixels - middle) for middle in middles[inside])
+            rings[mark + 1] = any(_surround(pixels - middle) for middle in middles[inside][:TRIED])
     return rings[labels]
 
 
@@ -338,7 +339,8 @@ def _around_others(ink: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarra
     around = []
     for mark in largest[~empty[largest] & seen]:
         pixels = np.argwhere(labels[places[mark]] == mark + 1) + boxes[mark, :2] + 0.5
-        if any(_surround(pixels - middle) for middle in middles[inside(mark, digits)]):
+        tried = middles[inside(mark, digits)][:TRIED]
+        if any(_surround(pixels - middle) for middle in tried):
             around.append((places[mark], labels[places[mark]] == mark + 1))
     return around
 

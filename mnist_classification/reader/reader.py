@@ -37,6 +37,7 @@ ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
 DARK = 0.7  # of a digit's darkest place: a patch that is nowhere so dark is paper, not its ink
 TALL = 0.6  # of the height of the digits beside it: a shape that may be one
+MISSED = 8  # shapes that may be digits; where there are more they are something else
 
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the latter two not included
@@ -285,8 +286,7 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
         others = (cut_strip(darkness, region, share) for share in VIEWS[1:])
         views += [recognizer.read(other.image) for other in others]
         decoded = decode(views)
-        for place in reversed(find_passed_over(strip, decoded.spans)):
-            decoded = put_in(views, decoded, place)
+        decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
     return Seen(strip, decoded)
 
 
@@ -307,7 +307,7 @@ def find_passed_over(strip: Strip, spans: np.ndarray) -> list[int]:
         within = (middles >= columns.start - 1) & (middles <= columns.stop)
         if rows.stop - rows.start >= tall and not within.any():
             places.append(int((middles < columns.start).sum()))
-    return sorted(places)
+    return sorted(places) if len(places) <= MISSED else []
 
 
 def choose(guesses: list[list[Seen]]) -> list[Seen]:
@@ -316,12 +316,11 @@ def choose(guesses: list[list[Seen]]) -> list[Seen]:
     One that says the same and more is better, unless that is hardly probable: what was left out of
     a line leaves the rest as probable as before.
     """
-    ordered = sorted(guesses, key=_worst, reverse=True)
-    best = ordered[0] if ordered else []
-    for other in ordered[1:]:
+    best, *others = sorted(guesses, key=_worst, reverse=True)
+    for other in others:
         ours, theirs = "\n".join(_texts(best)), "\n".join(_texts(other))
         more = ours != theirs and ours in theirs and "\n" not in theirs
-        if more and best and _worst(other) >= HARDLY:
+        if more and _worst(other) >= HARDLY:
             best = other
     return best
 

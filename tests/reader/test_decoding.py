@@ -105,7 +105,7 @@ def test_a_digit_is_put_in_where_it_can_be():
     view[3, [1, BLANK]] = 0.35, 0.65  # a 1, or nothing
     found = decode([view])
     assert found.text == "73"
-    longer = put_in([view], found, 1)
+    longer = put_in([view], found, [1])
     assert longer.text == "713"
     assert longer.probability == pytest.approx(text_probabilities(view, ["713"])[0])
     assert longer.probabilities.argmax(axis=1).tolist() == [7, 1, 3]
@@ -115,7 +115,7 @@ def test_a_digit_is_put_in_where_it_can_be():
 def test_a_digit_that_nothing_speaks_for_is_not_put_in():
     view = steps_for(BLANK, 7, BLANK, BLANK, BLANK, 3, BLANK)
     found = decode([view])
-    assert put_in([view], found, 1) is found
+    assert put_in([view], found, [1]) is found
 
 
 def test_a_long_text_costs_no_gigabytes():
