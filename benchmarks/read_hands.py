@@ -469,6 +469,15 @@ def two_notes_on_a_desk(number: Written, rng: Rng) -> np.ndarray:
     return as_bytes(desk)
 
 
+def on_a_round_sign(number: Written, rng: Rng) -> np.ndarray:
+    """On a round sign that fills the picture."""
+    high = len(number.ink)
+    page = sheet(around(number.ink, rng.uniform(1.2, 2.2)), (25, 25, 30), (246, 246, 240))
+    edge, width = 2, int(rng.integers(high // 12 + 1, high // 5 + 2))
+    box = (edge, edge, page.shape[1] - edge - 1, page.shape[0] - edge - 1)
+    return as_bytes(draw_on(page, lambda pen: pen.ellipse(box, outline=(190, 30, 35), width=width)))
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -502,6 +511,7 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     in_a_speech_bubble,
     a_table_of_numbers,
     two_notes_on_a_desk,
+    on_a_round_sign,
 )
 
 

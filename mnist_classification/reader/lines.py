@@ -5,9 +5,9 @@
         strips = [cut_strip(page.darkness, region) for region in lines]
 
 There are few guesses: the picture is one line; or there are lines where ink is; or where ink is
-without what goes around it, such as a table. Which of them is right the network says by how sure it
-is of what it reads. So the ink only has to be found roughly: rules, frames and patterns that are
-left in a line the network has seen.
+without what goes around it, such as a table; or all ink is one line. Which of them is right the
+network says by how sure it is of what it reads. So the ink only has to be found roughly: rules,
+frames and patterns that are left in a line the network has seen.
 """
 
 from collections.abc import Callable

@@ -32,7 +32,8 @@ VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
 NO_DOUBT = 0.98  # probability from which on more views changed nothing on made lines
 LOOPED = "0689"  # a felt pen fills any digit, but these no longer look as what they are
 THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
-HARDLY, ENOUGH = 0.1, 0.9  # probabilities: of no account; so high that no other guess is made
+# Probabilities: of no account; more likely than not; so high that no other guess is made.
+HARDLY, PROBABLE, ENOUGH = 0.1, 0.5, 0.9
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
 DARK = 0.7  # of a digit's darkest place: a patch that is nowhere so dark is paper, not its ink
@@ -234,7 +235,8 @@ class Reader:
     def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
         first = self._read_lines(page, guesses[0]) if guesses else []
-        if _worst(first) >= ENOUGH and len(guesses) <= 2:  # one line, be it the picture or by ink
+        whole = len(guesses) <= 2 and np.array_equal(page.inner, page.ink)
+        if _worst(first) >= ENOUGH and whole:  # few lines, and nothing around them
             return first
         return choose([first, *(self._read_lines(page, regions) for regions in guesses[1:])])
 
@@ -314,13 +316,15 @@ def choose(guesses: list[list[Seen]]) -> list[Seen]:
     """Return the most probable of several readings of a page.
 
     One that says the same and more is better, unless that is hardly probable: what was left out of
-    a line leaves the rest as probable as before.
+    a line leaves the rest as probable as before. One that says more than a single digit is better
+    if that is probable: the digit may be what goes around a number, as a ring looks like a 0.
     """
     best, *others = sorted(guesses, key=_worst, reverse=True)
     for other in others:
         ours, theirs = "\n".join(_texts(best)), "\n".join(_texts(other))
         more = ours != theirs and ours in theirs and "\n" not in theirs
-        if more and _worst(other) >= HARDLY:
+        alone = len(ours) == 1 < len(theirs)
+        if (more and _worst(other) >= HARDLY) or (alone and _worst(other) >= PROBABLE):
             best = other
     return best
 

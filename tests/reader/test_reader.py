@@ -303,6 +303,18 @@ def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
     assert reader.read(pixels).text == "1\n9"
 
 
+def test_small_numbers_in_a_large_ring_are_no_zero(reader, mnist):
+    page = np.zeros((360, 300))
+    for indices, top in (((3, 2, 1), 120), ((9, 5, 0), 190)):  # 012 and 917
+        for number, index in enumerate(indices):
+            digit = draw_digit(mnist.test.images[index], 34, 0)
+            left = 95 + 38 * number
+            page[top : top + len(digit), left : left + digit.shape[1]] = digit
+    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    ImageDraw.Draw(image).ellipse((3, 3, 296, 356), outline=30, width=8)
+    assert reader.read(image).text == "012\n917"
+
+
 def test_digits_in_a_table_are_read_row_by_row(reader, mnist):
     page = np.zeros((260, 380))
     for at in (20, 130, 240):
