@@ -8,7 +8,8 @@ r"""How well the reader reads other people's hands, on some thirty hard pictures
 The digits are of fonts that people made of their handwriting, found in Debian; no model has learned
 from any font. Each number is put into one scene after the other: chalk on a board, a note that is
 seen from the side, a comb of boxes, a wall across the room. A number counts only if all of it is
-read. The sheet shows what was read wrongly, with what was written and what was read.
+read. The sheet shows what was read wrongly, with what was written and what was read. Apart from
+these stand numbers beside words, and words alone, in which nothing is to be read.
 """
 
 import argparse
@@ -50,6 +51,18 @@ HANDS = (
     "YuseiMagic-Regular.ttf",
     "YOzRC_.ttf",
 )
+# What is written beside or in place of a number; letters are not to be read.
+WORDS = (
+    "Room 204",
+    "Total: 4500",
+    "12 kg",
+    "Tel 5551234",
+    "3 apples",
+    "No. 77",
+    "page 19",
+    "250 EUR",
+)
+WORDS_ALONE = ("house", "Monday", "thanks", "name", "queen", "why not", "Paul", "March")
 
 
 @dataclass(frozen=True)
@@ -478,6 +491,22 @@ def on_a_round_sign(number: Written, rng: Rng) -> np.ndarray:
     return as_bytes(draw_on(page, lambda pen: pen.ellipse(box, outline=(190, 30, 35), width=width)))
 
 
+def on_a_billiard_ball(number: Written, _rng: Rng) -> np.ndarray:
+    """On a billiard ball."""
+    disk = sheet(around(number.ink, 0.6), (25, 25, 30), (246, 246, 240))
+    high, wide = disk.shape[:2]
+    radius = 0.53 * np.hypot(high, wide)
+    row, column = np.mgrid[-1.5 * radius : 1.5 * radius, -1.5 * radius : 1.5 * radius]
+    away = np.hypot(row, column)[:, :, None]
+    page = np.where(away < 1.4 * radius, (200, 30, 30), (30, 90, 40))
+    page = np.where(away < radius, (246, 246, 240), page).astype(np.float32)
+    top, left = (page.shape[0] - high) // 2, (page.shape[1] - wide) // 2
+    page[top : top + high, left : left + wide] = np.minimum(
+        page[top : top + high, left : left + wide], disk
+    )
+    return as_bytes(page)
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -512,6 +541,7 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     a_table_of_numbers,
     two_notes_on_a_desk,
     on_a_round_sign,
+    on_a_billiard_ball,
 )
 
 
@@ -554,6 +584,20 @@ def run(reader: Reader, hands: list[Path], seed: int) -> tuple[dict, list]:
     return {"seed": seed, "scenes": scenes, "hands": by_hand}, wrong
 
 
+def run_words(reader: Reader, hands: list[Path], texts: tuple[str, ...]) -> dict[str, int]:
+    """Return how many are read as the digits in them, how many surely, and of these how many so."""
+    row = {"n": 0, "right": 0, "sure": 0, "right_and_sure": 0}
+    for text, hand in itertools.product(texts, hands):
+        ink = around(write(text, hand, 60).ink, 0.6)
+        reading = reader.read(as_bytes(sheet(ink, (30, 40, 120), (250, 250, 248))))
+        right = reading.text == "".join(filter(str.isdigit, text))
+        row["n"] += 1
+        row["right"] += right
+        row["sure"] += reading.sure
+        row["right_and_sure"] += right and reading.sure
+    return row
+
+
 def count_right(result: dict) -> int:
     """Return how many numbers were read exactly."""
     return sum(row["right"] for row in result["scenes"].values())
@@ -581,7 +625,7 @@ def table(result: dict) -> str:
     lines = ["| scene | read exactly | sure | of these right |", "|---" * 4 + "|"]
     rows = list(result["scenes"].items())
     whole = {key: sum(row[key] for _, row in rows) for key in rows[0][1]}
-    for name, row in [*rows, ("all", whole)]:
+    for name, row in [*rows, ("all", whole), *result["words"].items()]:
         lines.append(
             f"| {name} | {row['right']} of {row['n']} | {row['sure']} | {row['right_and_sure']} |"
         )
@@ -612,7 +656,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     hands = find_hands(options.fonts)
-    result, wrong = run(Reader(options.model), hands, options.seed)
+    reader = Reader(options.model)
+    result, wrong = run(reader, hands, options.seed)
+    result["words"] = {
+        "a number beside a word": run_words(reader, hands, WORDS),
+        "words alone": run_words(reader, hands, WORDS_ALONE),
+    }
     if options.stages:
         result["without"] = {
             stage: count_right(run(reader_without(options.model, stage), hands, options.seed)[0])

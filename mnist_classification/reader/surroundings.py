@@ -18,7 +18,8 @@ CONVEX = 0.9  # share of its convex hull that a sheet fills: it has no bays
 DIRECTIONS = 36  # in which the hull is looked at
 INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
 EDGE = 2  # cells at the sheet's edge that are painted over too
-TWO_TONES = 0.82  # share of the variance that two tones explain; of an even gradient it is 0.75
+# Shares of the variance that two and three tones explain; of an even gradient 0.75 and 0.89.
+TWO_TONES, THREE_TONES = 0.82, 0.93
 TOUCHED = 0.01  # share of the picture's edges that ink takes up if it was cut out along its ink
 
 
@@ -33,12 +34,17 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     Returns:
         (H, W, 3) uint8; None if there is no such sheet.
     """
+    small, away, _ = _compare_with_edges(pixels)
+    for differs in _part(away):
+        sheets = _find_sheets(differs)
+        if sheets:
+            return _keep(sheets, [np.median(small[s & differs], axis=0) for s in sheets], pixels)
+    return None
+
+
+def _keep(sheets: list[np.ndarray], colours: list[np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """Return the picture in the first sheet's colour, with what differs from its own on each."""
     height, width = pixels.shape[:2]
-    small, differs, _ = _compare_with_edges(pixels)
-    sheets = _find_sheets(differs)
-    if not sheets:
-        return None
-    colours = [np.median(small[sheet & differs], axis=0) for sheet in sheets]
     covered = np.full(pixels.shape, colours[0], np.float32)
     for sheet, colour in zip(sheets, colours, strict=True):
         mask = Image.fromarray(sheet.astype(np.uint8) * 255).resize((width, height))
@@ -76,7 +82,8 @@ def add_margin(pixels: np.ndarray, width: int) -> np.ndarray | None:
     Returns:
         (H + 2 width, W + 2 width, 3) uint8; None if nothing touches the edges.
     """
-    _, differs, colour = _compare_with_edges(pixels)
+    _, away, colour = _compare_with_edges(pixels)
+    differs, _ = _part(away)
     if _edges(differs).mean() < TOUCHED:
         return None
     high, wide = pixels.shape[:2]
@@ -87,19 +94,39 @@ def add_margin(pixels: np.ndarray, width: int) -> np.ndarray | None:
 
 
 def _compare_with_edges(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the picture in cells, (h, w, 3) float32, which differ, and from what colour."""
+    """Return the picture in cells, (h, w, 3) float32, how far each is from a colour, and that."""
     height, width = pixels.shape[:2]
     factor = max(height, width) / CELLS
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX), np.float32)
     colour = np.median(_edges(small), axis=0)
-    away = np.linalg.norm(small - colour, axis=2)
-    differs = away > otsu(away)
-    means = [away[side].mean() if side.any() else 0.0 for side in (differs, ~differs)]
-    between = differs.mean() * (1 - differs.mean()) * (means[0] - means[1]) ** 2
-    if between < TWO_TONES * away.var():  # noise, or light that falls off, and no ink
-        differs[:] = False
-    return small, differs, colour
+    return small, np.linalg.norm(small - colour, axis=2), colour
+
+
+def _part(away: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what differs from the edges, and the farther part of it, as of a sheet on a mat.
+
+    Nothing where tones don't explain what is there: noise, or light that falls off, and no ink.
+
+    Args:
+        away: (h, w) float32, from the colour of the edges.
+
+    Returns:
+        (h, w) bool each.
+    """
+    far = away > otsu(away)
+    farther = away > otsu(away[far]) if far.any() else far
+    return (
+        far & (_explained(away, far, ~far) >= TWO_TONES),
+        farther & (_explained(away, farther, far & ~farther, ~far) >= THREE_TONES),
+    )
+
+
+def _explained(values: np.ndarray, *parts: np.ndarray) -> float:
+    """Return the share of the variance that parts, (h, w) bool each, explain; 0 of none."""
+    within = sum(float(values[part].var() * part.mean()) for part in parts if part.any())
+    variance = float(values.var())
+    return 1 - within / variance if variance else 0.0
 
 
 def _edges(cells: np.ndarray) -> np.ndarray:

@@ -39,6 +39,18 @@ def test_two_notes_on_a_table_are_both_kept():
     assert max(left[ink].max(), right[ink].max()) < 120
 
 
+def test_a_mat_around_a_sheet_on_a_table_is_painted_over_too():
+    row, column = np.mgrid[:300, :300]
+    away = np.hypot(row - 150, column - 150)
+    pixels = np.full((300, 300, 3), (30, 90, 40), np.uint8)
+    pixels[away < 140] = (200, 30, 30)
+    pixels[away < 100] = PAPER
+    pixels[120:180, 130:140] = pixels[120:180, 160:170] = INK
+    covered = cover_surroundings(pixels)
+    assert np.abs(covered[away >= 100].astype(int) - PAPER).max() <= 1
+    np.testing.assert_array_equal(covered[away < 80], pixels[away < 80])
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_empty_picture_has_no_sheet(value):
     assert cover_surroundings(np.full((40, 90, 3), value, np.uint8)) is None
