@@ -157,6 +157,14 @@ def crowd() -> bytes:
     return encode(Image.fromarray(page), "PNG")
 
 
+def ticks() -> bytes:
+    """Return 43 rows of 43 ticks each, all of which may be a 1."""
+    page = np.full((1000, 1000), 255, np.uint8)
+    for row in range(12):
+        page[2 + row : 977 : 23, 2:977:23] = 0
+    return encode(Image.fromarray(page), "PNG")
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "small.png": lambda: encode(photo((60, 40)), "PNG"),
     # whole photos of 20 megapixels
@@ -187,6 +195,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tile of text.tif": lambda: tiff(64, 64, text=100_000),
     # much to read, slow to decode
     "19 rows of 101 digits.png": crowd,
+    "43 rows of ticks.png": ticks,
     "comments.pbm": lambda: b"P1\n1 1\n" + b"#\n" * 2**19 + b"1\n",
     "49 megapixels of 254 levels.pgm": lambda: b"P5\n7000 7000\n254\n" + bytes(49_000_000),
     # headers that lie, files cut off

@@ -55,11 +55,13 @@ def decode(views: list[np.ndarray]) -> Decoded:
 def put_in(views: list[np.ndarray], decoded: Decoded, places: list[int]) -> Decoded:
     """Return what a line says with one digit more at each of these places where that can be.
 
+    A text of more than MOST digits stays as it is.
+
     Args:
         places: how many of the digits are left of it, from the left.
     """
     text, probability = decoded.text, decoded.probability
-    for place in reversed(places):
+    for place in reversed(places) if len(text) <= MOST else ():
         longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
         scores = score_texts(views, longer)
         if scores.max() >= LIKELY * probability:
