@@ -49,7 +49,7 @@ def decode(views: list[np.ndarray]) -> Decoded:
         return Decoded(
             "", float(scores.max()), np.zeros((0, 10), np.float32), np.zeros((0, 2), int)
         )
-    return _refine(views, text)
+    return _refine(views, text, float(scores.max()))
 
 
 def put_in(views: list[np.ndarray], decoded: Decoded, places: list[int]) -> Decoded:
@@ -66,10 +66,10 @@ def put_in(views: list[np.ndarray], decoded: Decoded, places: list[int]) -> Deco
         scores = score_texts(views, longer)
         if scores.max() >= LIKELY * probability:
             text, probability = longer[int(scores.argmax())], float(scores.max())
-    return decoded if text == decoded.text else _refine(views, text)
+    return decoded if text == decoded.text else _refine(views, text, probability)
 
 
-def _refine(views: list[np.ndarray], text: str) -> Decoded:
+def _refine(views: list[np.ndarray], text: str, probability: float) -> Decoded:
     """Change one digit after the other while that makes the text more probable.
 
     A text of more than MOST digits stays as it is, and each digit's probabilities are those of the
@@ -79,7 +79,7 @@ def _refine(views: list[np.ndarray], text: str) -> Decoded:
         spans = align(views[0], text)
         seen = np.array([views[0][first:end, :BLANK].max(axis=0) for first, end in spans])
         share = seen / np.maximum(seen.sum(axis=1, keepdims=True), TINY)
-        return Decoded(text, float(score_texts(views, [text])[0]), share.astype(np.float32), spans)
+        return Decoded(text, probability, share.astype(np.float32), spans)
     while True:
         changed = [text[:i] + str(d) + text[i + 1 :] for i in range(len(text)) for d in range(10)]
         table = score_texts(views, changed).reshape(len(text), 10)
