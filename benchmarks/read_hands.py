@@ -17,6 +17,7 @@ import io
 import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -565,17 +566,14 @@ def run(reader: Reader, hands: list[Path], seed: int) -> tuple[dict, list]:
     wrong = []
     for number, scene in enumerate(SCENES):
         name = (scene.__doc__ or "").rstrip(".").lower()
-        row = {"n": 0, "right": 0, "sure": 0, "right_and_sure": 0}
+        row = Counter(n=0, right=0, sure=0, right_and_sure=0)
         for hand_number, hand in enumerate(hands):
             rng = np.random.default_rng([seed, number, hand_number])
             text = "".join(map(str, rng.integers(0, 10, int(rng.integers(1, 7)))))
             picture = scene(write(text, hand, int(rng.integers(44, 90))), rng)
             reading = reader.read(picture)
             right = reading.text == text
-            row["n"] += 1
-            row["right"] += right
-            row["sure"] += reading.sure
-            row["right_and_sure"] += right and reading.sure
+            row.update(count(right, reading.sure))
             by_hand[hand.stem] += right
             if not right:
                 wrong.append((picture, name, hand.stem, text, reading))
@@ -586,16 +584,17 @@ def run(reader: Reader, hands: list[Path], seed: int) -> tuple[dict, list]:
 
 def run_words(reader: Reader, hands: list[Path], texts: tuple[str, ...]) -> dict[str, int]:
     """Return how many are read as the digits in them, how many surely, and of these how many so."""
-    row = {"n": 0, "right": 0, "sure": 0, "right_and_sure": 0}
+    row = Counter(n=0, right=0, sure=0, right_and_sure=0)
     for text, hand in itertools.product(texts, hands):
         ink = around(write(text, hand, 60).ink, 0.6)
         reading = reader.read(as_bytes(sheet(ink, (30, 40, 120), (250, 250, 248))))
-        right = reading.text == "".join(filter(str.isdigit, text))
-        row["n"] += 1
-        row["right"] += right
-        row["sure"] += reading.sure
-        row["right_and_sure"] += right and reading.sure
+        row.update(count(reading.text == "".join(filter(str.isdigit, text)), reading.sure))
     return row
+
+
+def count(right: bool, sure: bool) -> dict[str, int]:
+    """Return what one reading adds to a row."""
+    return {"n": 1, "right": right, "sure": sure, "right_and_sure": right and sure}
 
 
 def count_right(result: dict) -> int:
