@@ -303,6 +303,29 @@ def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
     assert reader.read(pixels).text == "1\n9"
 
 
+def test_a_digit_in_a_ring_is_read_beside_others_of_its_height(reader, mnist):
+    page = np.zeros((160, 420))
+    for index, left, high in ((1, 62, 40), (0, 160, 80), (2, 240, 80), (4, 300, 80)):  # ②714
+        digit = draw_digit(mnist.test.images[index], high, 0)
+        top = 80 - len(digit) // 2
+        page[top : top + len(digit), left : left + digit.shape[1]] = digit
+    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    ImageDraw.Draw(image).ellipse((40, 40, 120, 120), outline=30, width=4)
+    assert reader.read(image).text == "2714"
+
+
+def test_two_lines_in_a_frame_that_is_open_above_are_read(reader, mnist):
+    page = np.zeros((420, 500))
+    for indices, top in (((0, 3, 2), 100), ((2, 9, 4), 230)):  # 701 and 194
+        for number, index in enumerate(indices):
+            digit = draw_digit(mnist.test.images[index], 80, 0)
+            left = 150 + 75 * number
+            page[top : top + len(digit), left : left + digit.shape[1]] = digit
+    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    ImageDraw.Draw(image).line([(15, 15), (15, 405), (485, 405), (485, 15)], fill=30, width=4)
+    assert reader.read(image).text == "701\n194"
+
+
 def test_small_numbers_in_a_large_ring_are_no_zero(reader, mnist):
     page = np.zeros((360, 300))
     for indices, top in (((3, 2, 1), 120), ((9, 5, 0), 190)):  # 012 and 917
