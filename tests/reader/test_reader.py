@@ -278,24 +278,26 @@ def test_a_note_on_a_table_is_read(reader, three):
     assert 80 < top < bottom < 220
 
 
+def draw_page(mnist, shape, digits):
+    """Return test digits on white paper, each as its index, left, top and height."""
+    page = np.zeros(shape)
+    for index, left, top, high in digits:
+        digit = draw_digit(mnist.test.images[index], high, 0)
+        page[top : top + len(digit), left : left + digit.shape[1]] = digit
+    return Image.fromarray((255 - page * 235).round().astype(np.uint8))
+
+
 @pytest.mark.parametrize("opening", [0, 40])
 def test_a_digit_in_a_ring_is_read_without_it(reader, mnist, opening):
     for index in (2, 1, 9):  # a 1, a 2 and a 9
-        page = np.zeros((140, 160))
-        digit = draw_digit(mnist.test.images[index], 60, 0)
-        page[40 : 40 + len(digit), 60 : 60 + digit.shape[1]] = digit
-        image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+        image = draw_page(mnist, (140, 160), [(index, 60, 40, 60)])
         ImageDraw.Draw(image).arc((10, 8, 150, 132), 20 + opening, 380, fill=30, width=4)
         assert reader.read(image).text == str(mnist.test.labels[index])
 
 
 @pytest.mark.parametrize("shadow", [False, True])
 def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
-    page = np.zeros((320, 160))
-    for index, top in ((2, 40), (9, 220)):  # a 1 in a ring, a 9 below it
-        digit = draw_digit(mnist.test.images[index], 60, 0)
-        page[top : top + len(digit), 60 : 60 + digit.shape[1]] = digit
-    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    image = draw_page(mnist, (320, 160), [(2, 60, 40, 60), (9, 60, 220, 60)])  # a 1, a 9 below
     ImageDraw.Draw(image).ellipse((10, 8, 150, 132), outline=30, width=4)
     pixels = np.asarray(image)
     if shadow:
@@ -304,36 +306,24 @@ def test_a_ringed_number_is_not_lost_beside_a_plain_one(reader, mnist, shadow):
 
 
 def test_a_digit_in_a_ring_is_read_beside_others_of_its_height(reader, mnist):
-    page = np.zeros((160, 420))
-    for index, left, high in ((1, 62, 40), (0, 160, 80), (2, 240, 80), (4, 300, 80)):  # ②714
-        digit = draw_digit(mnist.test.images[index], high, 0)
-        top = 80 - len(digit) // 2
-        page[top : top + len(digit), left : left + digit.shape[1]] = digit
-    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    others = [(0, 160, 40, 80), (2, 240, 40, 80), (4, 300, 40, 80)]  # 7, 1 and 4
+    image = draw_page(mnist, (160, 420), [(1, 62, 60, 40), *others])
     ImageDraw.Draw(image).ellipse((40, 40, 120, 120), outline=30, width=4)
     assert reader.read(image).text == "2714"
 
 
 def test_two_lines_in_a_frame_that_is_open_above_are_read(reader, mnist):
-    page = np.zeros((420, 500))
-    for indices, top in (((0, 3, 2), 100), ((2, 9, 4), 230)):  # 701 and 194
-        for number, index in enumerate(indices):
-            digit = draw_digit(mnist.test.images[index], 80, 0)
-            left = 150 + 75 * number
-            page[top : top + len(digit), left : left + digit.shape[1]] = digit
-    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    rows = ((0, 3, 2), 100), ((2, 9, 4), 230)  # 701 and 194
+    digits = [(i, 150 + 75 * n, top, 80) for row, top in rows for n, i in enumerate(row)]
+    image = draw_page(mnist, (420, 500), digits)
     ImageDraw.Draw(image).line([(15, 15), (15, 405), (485, 405), (485, 15)], fill=30, width=4)
     assert reader.read(image).text == "701\n194"
 
 
 def test_small_numbers_in_a_large_ring_are_no_zero(reader, mnist):
-    page = np.zeros((360, 300))
-    for indices, top in (((3, 2, 1), 120), ((9, 5, 0), 190)):  # 012 and 917
-        for number, index in enumerate(indices):
-            digit = draw_digit(mnist.test.images[index], 34, 0)
-            left = 95 + 38 * number
-            page[top : top + len(digit), left : left + digit.shape[1]] = digit
-    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    rows = ((3, 2, 1), 120), ((9, 5, 0), 190)  # 012 and 917
+    digits = [(i, 95 + 38 * n, top, 34) for row, top in rows for n, i in enumerate(row)]
+    image = draw_page(mnist, (360, 300), digits)
     ImageDraw.Draw(image).ellipse((3, 3, 296, 356), outline=30, width=8)
     assert reader.read(image).text == "012\n917"
 
@@ -352,11 +342,7 @@ def test_digits_in_a_table_are_read_row_by_row(reader, mnist):
 
 
 def test_a_number_is_read_inside_a_drawing(reader, mnist):
-    page = np.zeros((300, 320))
-    for index, left in ((1, 120), (9, 165)):  # 2 and 9
-        digit = draw_digit(mnist.test.images[index], 50, 0)
-        page[150 : 150 + len(digit), left : left + digit.shape[1]] = digit
-    image = Image.fromarray((255 - page * 235).round().astype(np.uint8))
+    image = draw_page(mnist, (300, 320), [(1, 120, 150, 50), (9, 165, 150, 50)])  # 2 and 9
     house = [(50, 280), (50, 120), (160, 20), (270, 120), (270, 280), (50, 280)]
     ImageDraw.Draw(image).line(house, fill=30, width=4)
     assert reader.read(image).text == "29"
