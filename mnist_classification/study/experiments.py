@@ -314,6 +314,12 @@ EXPERIMENTS = {
         partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
         timed=True,
     ),
+    # Again by fifteen others, all declared before the first was scored.
+    "committees-late-pooled-anew": Experiment(
+        _rows(["seven-epochs"], range(15, 30), "auto"),
+        partial(records.committee_tables, goals=records.LATE_POOLED_COMMITTEES),
+        timed=True,
+    ),
     # The seventh, with a wider one that sees more images.
     "committees-wider-late": Experiment(
         _rows([WIDER_LATE], TEN, "auto"),
