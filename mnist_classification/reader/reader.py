@@ -285,8 +285,10 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
     views = [recognizer.read(strip.image)]
     decoded = decode(views)
     if decoded.probability < NO_DOUBT:
-        others = (cut_strip(darkness, region, share) for share in VIEWS[1:])
-        views += [recognizer.read(other.image) for other in others]
+        strips = [strip, *(cut_strip(darkness, region, share) for share in VIEWS[1:])]
+        views += [recognizer.read(other.image) for other in strips[1:]]
+        if recognizer.second:
+            views += [recognizer.second.read(other.image) for other in strips]
         decoded = decode(views)
         decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
     return Seen(strip, decoded)

@@ -3,7 +3,9 @@
     recognizer = load_recognizer("models/reader")
     recognizer.read(strip.image)              # (32, L) float32 → (L / 2, 11)
 
-A model is a folder with model.onnx and config.json; the latter holds what calibration found.
+A model is a folder with model.onnx and config.json; the latter holds what calibration found. There
+may be a second network in it, words.onnx, which has learned from lines with words, too, and is
+asked where the first one is in doubt.
 """
 
 import json
@@ -19,6 +21,7 @@ from ..errors import ModelError
 from .strips import HEIGHT
 
 NUM_CLASSES = 11  # ten digits, and nothing new
+SECOND = "words.onnx"
 DEFAULT_THRESHOLD = 0.95  # of a model that came without calibration
 
 
@@ -31,12 +34,14 @@ class Recognizer:
         slope, offset: turn a line's probability into the share of such lines that are right:
             logistic regression on its logit (Platt 1999).
         threshold: a line is sure from this probability on.
+        second: another one to ask where this one is in doubt; its own calibration is not used.
     """
 
     session: onnxruntime.InferenceSession
     slope: float = 1.0
     offset: float = 0.0
     threshold: float = DEFAULT_THRESHOLD
+    second: "Recognizer | None" = None
 
     def read(self, image: np.ndarray) -> np.ndarray:
         """Return (L / 2, 11) probabilities for one strip, (32, L) float32.
@@ -54,14 +59,21 @@ class Recognizer:
 
 
 def load_recognizer(path: str | Path) -> Recognizer:
-    """Load an ONNX file, or a folder's model.onnx with the calibration beside it.
+    """Load an ONNX file, or a folder's model.onnx with the calibration and the network beside it.
 
     Raises:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
     file = find_model(path)
+    beside = file.with_name(SECOND)
+    session = _open_file(file)
+    second = Recognizer(_open_file(beside)) if file != Path(path) and beside.exists() else None
+    return Recognizer(session, **_read_config(file.with_name("config.json")), second=second)
+
+
+def _open_file(file: Path) -> onnxruntime.InferenceSession:
     try:
-        session = open_session(file.read_bytes())
+        return open_session(file.read_bytes())
     except OSError as error:
         raise ModelError(
             f"{file}: can't be read ({error.strerror}); expected a reader's model.onnx; "
@@ -69,7 +81,6 @@ def load_recognizer(path: str | Path) -> Recognizer:
         ) from None
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
-    return Recognizer(session, **_read_config(file.with_name("config.json")))
 
 
 def find_model(path: str | Path) -> Path:

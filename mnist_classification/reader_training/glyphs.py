@@ -7,6 +7,7 @@ A digit of MNIST is thinned to the path that its pen went (Zhang and Suen 1984);
 path is ink, and how near decides how thick the pen is. What MNIST's American writers hardly wrote,
 the 1 with its up-stroke and the crossed 7, our own pen draws; and so it does what is no digit:
 points, commas, dashes, slashes, brackets, letters and other signs, scribbles and shapes.
+What letters are made of is in letters.py.
 """
 
 import itertools
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..data import Examples
+from .letters import LETTERS, draw_letter
 
 Rng = np.random.Generator
 Point = tuple[float, float]  # right and down, 0 to 1 over the digit's height
@@ -32,9 +34,11 @@ EDGE = 96  # grey value from which on MNIST's pixels are in a glyph's box
 DRAWN_DIGITS = 6000
 MARKS = 8000
 SHAPES = 3000
+EACH_LETTER = 120
 
 # What a glyph is, beside the ten digits.
-POINT, COMMA, DASH, SIGN, TALL, SHAPE = range(10, 16)  # TALL: brackets and slashes
+POINT, COMMA, DASH, RING, SIGN, TALL, SHAPE = range(10, 17)  # TALL: brackets and slashes
+LETTER = 17  # the first of LETTERS
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Glyphs:
         grey: (N, 28, 28) uint8, as MNIST has it.
         distance: (N, 56, 56) uint8, to the middle of the nearest stroke, in 1/16 pixels of `grey`.
         box: (N, 4) float32, left, top, right, bottom of the ink in pixels of `grey`.
-        kind: (N,) int64, 0 to 9, or POINT to SHAPE.
+        kind: (N,) int64, 0 to 9, or POINT to SHAPE, or LETTER and the letter's place in LETTERS.
         num_scanned: the first so many are MNIST's, in its order; the others were drawn.
     """
 
@@ -63,8 +67,9 @@ def make_glyphs(
     drawn: int = DRAWN_DIGITS,
     marks: int = MARKS,
     shapes: int = SHAPES,
+    each_letter: int = EACH_LETTER,
 ) -> Glyphs:
-    """Take the digits' strokes, and draw so many digits, marks and shapes beside them."""
+    """Take the digits' strokes; beside them draw digits, marks, shapes and letters, so many."""
     rng = np.random.default_rng([seed, 13])
     strokes, kinds = [], []
     for label in rng.choice(list(WAYS), size=drawn, p=[share for _, share in WAYS.values()]):
@@ -74,6 +79,9 @@ def make_glyphs(
         kind, mark = draw_mark(rng)
         strokes.append(mark)
         kinds.append(kind)
+    for number, letter in enumerate(LETTERS):
+        strokes += [draw_letter(letter, rng) for _ in range(each_letter)]
+        kinds += [LETTER + number] * each_letter
     by_pen = np.array([distance_to_strokes(_jitter(stroke, rng)) for stroke in strokes])
     filled = [draw_shape(rng) for _ in range(shapes)]
     outside = [ndimage.distance_transform_edt(~shape) * SIDE / FINE for shape in filled]
@@ -411,6 +419,9 @@ SIGNS = (
     "20 01 02 04|02 12 14 24",  # h and k
     "04 02 12 14|12 22 24",  # m
     "24 04 20",  # an angle
+    "02 22|11 22 13",  # arrows
+    "02 22|11 02 13",
+    "10 14|03 14 23",
 )
 
 
@@ -551,11 +562,14 @@ def _mirrored(strokes: Strokes) -> Strokes:
 
 def draw_mark(rng: Rng) -> tuple[int, Strokes]:
     """Return one mark's kind and strokes."""
-    kind = int(rng.choice([POINT, COMMA, DASH, SIGN, TALL], p=[0.1, 0.1, 0.1, 0.5, 0.2]))
+    kinds = [POINT, COMMA, DASH, RING, SIGN, TALL]
+    kind = int(rng.choice(kinds, p=[0.1, 0.1, 0.1, 0.05, 0.45, 0.2]))
     if kind == TALL:
         return kind, tall_mark(rng)
     if kind == POINT:
         return kind, [arc(0, 0, rng.uniform(0.2, 1), rng.uniform(0.2, 1), 0, 1)]
+    if kind == RING:
+        return kind, [arc(0, 0, rng.uniform(0.7, 1.1), rng.uniform(0.7, 1.1), 0, 1)]
     if kind == COMMA:
         return kind, [[(rng.uniform(0.1, 0.5), 0.0), (rng.uniform(0.3, 0.6), 0.4), (0.0, 1.0)]]
     if kind == DASH:

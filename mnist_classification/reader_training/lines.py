@@ -21,7 +21,7 @@ Rng = np.random.Generator
 
 ROWS, ROW_LENGTH = 24, 384  # pixels
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-SHARES = (0.13, 0.16, 0.12, 0.12, 0.12, 0.13, 0.1, 0.06, 0.04, 0.02)
+SHARES = (0.16, 0.16, 0.12, 0.12, 0.11, 0.12, 0.1, 0.06, 0.03, 0.02)
 
 
 @dataclass(frozen=True)

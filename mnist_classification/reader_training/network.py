@@ -5,6 +5,8 @@
 
 A step is two pixels of the strip; its classes are the ten digits and "nothing new" (connectionist
 temporal classification, Graves et al. 2006). Fully convolutional, so a strip may be of any length.
+The last convolutions are dilated (Yu and Koltun 2016): whether a stroke is a 1 or an l, its
+neighbours tell.
 """
 
 import itertools
@@ -17,6 +19,7 @@ NUM_CLASSES = 11
 STEM = 16
 WIDTHS = ((32, 32), (64, 64), (96, 128))  # channels of 3x3; each group ends by halving the height
 ALONG = (112, 112, 112)  # of the convolutions along the line, when its height is gone
+DILATIONS = (2, 3)  # of the second and the third, so that a step sees 38 pixels on either side
 
 
 class LineNetwork(nn.Sequential):
@@ -31,8 +34,8 @@ class LineNetwork(nn.Sequential):
                 given = channels
             layers.append(nn.MaxPool2d((2, 1)))
         layers += _block(given, ALONG[0], (2, 3), (0, 1))
-        for before, channels in itertools.pairwise(ALONG):
-            layers += _block(before, channels, (1, 5), (0, 2))
+        for (before, channels), apart in zip(itertools.pairwise(ALONG), DILATIONS, strict=True):
+            layers += _block(before, channels, (1, 5), (0, 2 * apart), dilation=apart)
         layers.append(nn.Conv2d(ALONG[-1], NUM_CLASSES, (1, 5), padding=(0, 2)))
         super().__init__(*layers)
 
@@ -43,9 +46,13 @@ class LineNetwork(nn.Sequential):
 
 
 def _block(
-    given: int, made: int, size: int | tuple[int, int], padding: int | tuple[int, int] = 1
+    given: int,
+    made: int,
+    size: int | tuple[int, int],
+    padding: int | tuple[int, int] = 1,
+    dilation: int = 1,
 ) -> list[nn.Module]:
-    conv = nn.Conv2d(given, made, size, padding=padding, bias=False)
+    conv = nn.Conv2d(given, made, size, padding=padding, dilation=dilation, bias=False)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return [conv, nn.BatchNorm2d(made), nn.ReLU(inplace=True)]
 

@@ -31,7 +31,7 @@ from ..run import MACHINE, RunDirectory
 from .lines import LineBatch, LineSource
 from .network import BLANK, LineNetwork
 
-CODE = ("glyphs", "writing", "paper", "lines", "network", "training", "../reader/strips")
+CODE = ("letters", "glyphs", "writing", "paper", "lines", "network", "training", "../reader/strips")
 
 
 @dataclass(frozen=True, kw_only=True)

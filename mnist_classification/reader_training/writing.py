@@ -16,13 +16,27 @@ import torch
 from torch.nn import functional as F
 
 from ..reader.strips import HEIGHT
-from .glyphs import COMMA, DASH, PER_PIXEL, POINT, SHAPE, SIDE, SIGN, TALL, Glyphs
+from .glyphs import (
+    COMMA,
+    DASH,
+    LETTER,
+    PER_PIXEL,
+    POINT,
+    RING,
+    SHAPE,
+    SIDE,
+    SIGN,
+    TALL,
+    Glyphs,
+)
+from .letters import DEEP, HIGH, LETTERS, choose_word
 
 Rng = np.random.Generator
 
 PATCH = 60  # pixels, the width of what one glyph may cover
 LONGEST = 340  # pixels of a line
 DESCENDING = np.isin(np.arange(10), [7, 9, 4, 1, 3, 5])  # digits that some hands let hang down
+LETTERS_AND_DIGITS = 11  # so many of a line at most; with more they would be tiny
 NEIGHBOURS = 6  # so many of a digit's images on either side are taken to be one hand's
 
 
@@ -44,7 +58,7 @@ class Hands:
         rank[np.argsort(slant)] = np.linspace(0, 1, len(scanned))
         place = np.where(odd, place, rank)
         self.groups = [self._sort(scanned[mask], place) for mask in (odd, ~odd)]
-        self.drawn = {k: self._drawn(k) for k in range(SHAPE + 1)}
+        self.drawn = {k: self._drawn(k) for k in range(LETTER + len(LETTERS))}
 
     def _sort(self, chosen: np.ndarray, place: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return per digit the images in order, and their places, 0 to 1."""
@@ -85,6 +99,14 @@ class Hands:
     def pick_mark(self, rng: Rng, kind: int) -> int:
         """Return a mark of that kind."""
         return int(rng.choice(self.drawn[kind]))
+
+    def pick_word(self, rng: Rng, longest: int) -> list[int]:
+        """Return the letters of a word; mostly the same letter comes out the same."""
+        word = choose_word(rng, longest)
+        same = {letter: self.pick_mark(rng, LETTER + LETTERS.index(letter)) for letter in set(word)}
+        if rng.random() < 0.6:
+            return [same[letter] for letter in word]
+        return [self.pick_mark(rng, LETTER + LETTERS.index(letter)) for letter in word]
 
 
 def _slant(images: np.ndarray) -> np.ndarray:
@@ -162,12 +184,17 @@ def _with_marks(
     def mark(*kinds: int) -> tuple[int, bool]:
         return hands.pick_mark(rng, int(rng.choice(kinds))), False
 
+    def word(longest: int) -> list[tuple[int, bool]]:
+        return [(letter, False) for letter in hands.pick_word(rng, longest)]
+
     if not items:
         choice = rng.random()
-        if choice < 0.25:
+        if choice < 0.2:
             return []
+        if choice > 0.75:
+            return word(8)
         # No slash or bracket by itself: that is how many people write a 1.
-        kinds = (SHAPE,) if choice < 0.65 else (SIGN, SIGN, DASH, POINT, COMMA)
+        kinds = (SHAPE,) if choice < 0.52 else (SIGN, SIGN, DASH, POINT, COMMA)
         return [mark(*kinds) for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 6)))]
     punctuated = rng.random() < 0.4 and len(items) > 1
     divided = rng.random() < (0.25 if many_signs else 0.15)  # as a date is
@@ -178,13 +205,19 @@ def _with_marks(
             marked.append(mark(*between))
         marked.append(item)
     if rng.random() < (0.3 if many_signs else 0.26):
-        marked.append(mark(POINT, COMMA, DASH, DASH, SIGN, SIGN, TALL))
+        marked.append(mark(POINT, COMMA, DASH, DASH, RING, SIGN, SIGN, TALL))
         if rng.random() < 0.4:
             marked.append(mark(DASH, POINT, SIGN))
     if rng.random() < (0.18 if many_signs else 0.14):
-        marked.insert(0, mark(DASH, SIGN, SIGN, SIGN, POINT, TALL))
+        marked.insert(0, mark(DASH, SIGN, SIGN, SIGN, POINT, RING, TALL))
         if rng.random() < 0.3:
             marked.insert(0, mark(DASH, SIGN))
+    room = LETTERS_AND_DIGITS - len(marked)
+    if room >= 2 and rng.random() < 0.16:
+        if rng.random() < 0.6:
+            marked = [*word(room), *marked]
+        else:
+            marked += word(min(room, 2 if rng.random() < 0.5 else 6))  # a unit, or what is counted
     return marked
 
 
@@ -213,6 +246,7 @@ def _lay_out(glyphs: Glyphs, rng: Rng, items: list[tuple[int, bool]]) -> np.ndar
     restless = rng.random() < 0.12  # some digits much smaller or larger than others
     cents = rng.random() < 0.06 and len(items) > 3
     gaps = _gaps(rng, len(items))
+    letters = LetterForm.by_chance(rng)
     slots = np.zeros((len(items), 6), np.float32)
     x = 0.0
     for number, (glyph, is_digit) in enumerate(items):
@@ -233,16 +267,62 @@ def _lay_out(glyphs: Glyphs, rng: Rng, items: list[tuple[int, bool]]) -> np.ndar
                 y = -rng.uniform(0.15, 0.3)
             size = max(high, 0.3) / max(down, 0.8 * across)
             stretch *= float(np.exp(rng.normal(0, 0.06)))
+        elif kind >= LETTER:
+            high, y = letters.place(LETTERS[kind - LETTER])
+            size = high / down
         else:
             size, y, stretch = _place_mark(rng, kind, across, down)
         half = across * size * stretch / 2
         gap = gaps[number] if number else 0.0
         if kind in (POINT, COMMA) and not is_digit:
             gap = abs(gap) * 0.6
+        before = int(glyphs.kind[items[number - 1][0]]) if number else kind
+        if kind >= LETTER and before >= LETTER:
+            gap = letters.gap + rng.normal(0, 0.03)
+            if rng.random() < 0.05:  # two words
+                gap = letters.space + 0.2
+        elif kind >= LETTER or before >= LETTER:
+            gap = max(gap, 0.0) + letters.space
         x += gap + half
         slots[number] = (x, y, half, down * size / 2, size * stretch, size)
         x += half
     return slots
+
+
+@dataclass(frozen=True)
+class LetterForm:
+    """How a hand writes letters beside its digits; lengths in heights of a digit.
+
+    Attributes:
+        capital: height of a capital.
+        small: height of a small letter that reaches neither up nor down.
+        gap: between two letters; below 0 where they are joined.
+        space: between a word and a number.
+    """
+
+    capital: float
+    small: float
+    gap: float
+    space: float
+
+    @classmethod
+    def by_chance(cls, rng: Rng) -> "LetterForm":
+        """Choose one."""
+        capital = rng.uniform(0.75, 1.25)
+        return cls(
+            capital=capital,
+            small=capital * rng.uniform(0.4, 0.75),
+            gap=rng.uniform(-0.12, 0.2),
+            space=rng.uniform(0.0, 0.2) if rng.random() < 0.3 else rng.uniform(0.2, 0.9),
+        )
+
+    def place(self, letter: str) -> tuple[float, float]:
+        """Return a letter's height, and how far its middle is below the digits' middle."""
+        if letter.isupper() or letter in HIGH:
+            return self.capital, 0.5 - self.capital / 2
+        if letter in DEEP:
+            return 2 * self.small, 0.5
+        return self.small, 0.5 - self.small / 2
 
 
 def _join(
@@ -277,6 +357,9 @@ def _place_mark(rng: Rng, kind: int, across: float, down: float) -> tuple[float,
         return rng.uniform(0.15, 0.55) / down, 0.5 + rng.normal(0, 0.1), 1.0
     if kind == DASH:
         return rng.uniform(0.3, 1.0) / max(across, 4.0), rng.normal(0, 0.15), 1.0
+    if kind == RING:  # of a degree, or the hole of a tag: smaller than anybody's 0
+        y = -0.35 if rng.random() < 0.6 else 0.0
+        return rng.uniform(0.15, 0.34) / max(across, down), y + rng.normal(0, 0.1), 1.0
     if kind == TALL:  # taller than the digits, or nobody could tell a slash from a 1
         return rng.uniform(1.15, 1.6) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
     return rng.uniform(0.6, 1.15) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0

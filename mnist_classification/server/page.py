@@ -86,6 +86,7 @@ def read_layers(graph: Any) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
             outputs, inputs, rows, columns = kernel.shape
             sizes = {"inputs": inputs, "outputs": outputs, "rows": rows, "columns": columns}
             padding = settings.get("pads", [0, 0, 0, 0])[:2]
+            sizes["dilation"] = settings.get("dilations", [1, 1])[1]  # along the line
             layers.append({"kind": "convolution", **sizes, "padding": padding, "relu": False})
             weights += [kernel, bias]
         elif node.op_type == "Relu" and layers and layers[-1]["kind"] == "convolution":
@@ -113,8 +114,8 @@ def _is_plain(node: Any, settings: dict[str, list[int]]) -> bool:
     if node.op_type == "MaxPool":
         return strides == settings["kernel_shape"] and not any(pads)
     group = named["group"].i if "group" in named else 1
-    same = strides == settings.get("dilations", [1, 1]) == [1, 1]
-    return same and group == 1 and pads[:2] == pads[2:] and len(node.input) == 3
+    once = [*strides, settings.get("dilations", [1, 1])[0], group] == [1, 1, 1, 1]
+    return once and pads[:2] == pads[2:] and len(node.input) == 3
 
 
 @cache

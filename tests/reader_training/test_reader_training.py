@@ -17,8 +17,8 @@ from mnist_classification.reader_training.calibration import (
 )
 from mnist_classification.reader_training.export import export_onnx, fold
 from mnist_classification.reader_training.glyphs import (
+    LETTER,
     POINT,
-    SHAPE,
     SIGN,
     TALL,
     VARIED_SIGNS,
@@ -29,6 +29,12 @@ from mnist_classification.reader_training.glyphs import (
     tall_mark,
     thin,
 )
+from mnist_classification.reader_training.letters import (
+    LETTERS,
+    LIKE_DIGITS,
+    choose_word,
+    draw_letter,
+)
 from mnist_classification.reader_training.lines import ROW_LENGTH, LineSource
 from mnist_classification.reader_training.network import (
     BLANK,
@@ -37,7 +43,7 @@ from mnist_classification.reader_training.network import (
 )
 from mnist_classification.reader_training.shipping import train_and_export, write_model
 from mnist_classification.reader_training.training import Settings, ctc_loss, step_once, train
-from mnist_classification.reader_training.writing import draw_lines, write_line
+from mnist_classification.reader_training.writing import LetterForm, draw_lines, write_line
 from mnist_classification.run import RunDirectory
 
 NUM_SCANNED = 1000
@@ -45,7 +51,9 @@ NUM_SCANNED = 1000
 
 @pytest.fixture(scope="module")
 def glyphs(mnist) -> Glyphs:
-    return make_glyphs(mnist.train[:NUM_SCANNED], seed=0, drawn=200, marks=100, shapes=20)
+    return make_glyphs(
+        mnist.train[:NUM_SCANNED], seed=0, drawn=200, marks=150, shapes=20, each_letter=3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,8 @@ def test_strokes_are_at_distance_nought_from_themselves():
 def test_glyphs_are_mnists_and_our_own(mnist, glyphs):
     np.testing.assert_array_equal(glyphs.grey[:NUM_SCANNED], mnist.train.images[:NUM_SCANNED])
     np.testing.assert_array_equal(glyphs.kind[:NUM_SCANNED], mnist.train.labels[:NUM_SCANNED])
-    assert set(WAYS) | set(range(POINT, SHAPE + 1)) <= set(glyphs.kind[NUM_SCANNED:].tolist())
+    every_kind = set(WAYS) | set(range(POINT, LETTER + len(LETTERS)))
+    assert every_kind <= set(glyphs.kind[NUM_SCANNED:].tolist())
     left, top, right, bottom = glyphs.box.T
     assert (left < right).all()
     assert (top < bottom).all()
@@ -102,6 +111,43 @@ def test_brackets_and_slashes_reach_beyond_the_digits(source, glyphs):
             digits += line.half[line.is_digit, 1].tolist()
     assert len(tall) > 20
     assert np.mean(tall) > 1.1 * np.mean(digits)
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_every_letter_is_a_thing_of_strokes_that_chance_changes(letter):
+    first, again, other = (draw_letter(letter, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert first == again != other
+    points = np.concatenate(first)
+    assert np.isfinite(points).all()
+    assert 0.4 < np.ptp(points[:, 1]) < 1.6
+    assert 0.01 < (distance_to_strokes(first) < 1).mean() < 0.35
+
+
+def test_a_word_is_never_one_that_could_be_a_number():
+    rng = np.random.default_rng(0)
+    words = [choose_word(rng, longest=6) for _ in range(500)]
+    assert {len(word) for word in words} == set(range(2, 7))
+    assert set("".join(words)) > set("aeinostAEINOST")
+    assert not any(set(word) <= set(LIKE_DIGITS) for word in words)
+
+
+def test_words_stand_beside_numbers_and_are_not_read(source, glyphs):
+    rng = np.random.default_rng(6)
+    lines = [write_line(source.hands, rng, 3) for _ in range(300)]
+    words = [line for line in lines if (glyphs.kind[line.glyphs] >= LETTER).any()]
+    assert 0.08 < len(words) / len(lines) < 0.25
+    for line in words:
+        letters = glyphs.kind[line.glyphs] >= LETTER
+        assert len(line.digits) == line.is_digit.sum() == 3
+        assert not (letters & line.is_digit).any()
+        assert (np.diff(np.flatnonzero(letters)) == 1).all()  # before the number, or behind it
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_letters_stand_on_the_digits_base_line(letter):
+    high, middle = LetterForm(capital=1.2, small=0.6, gap=0.0, space=0.5).place(letter)
+    assert middle + high / 2 == pytest.approx(1.1 if letter in "gjpqy" else 0.5)
+    assert high == (0.6 if letter in "acemnorsuvwxz" else 1.2)
 
 
 def test_the_last_steps_have_fewer_signs_and_a_rate_that_starts_anew(source, glyphs):
@@ -166,6 +212,17 @@ def test_the_network_reads_a_step_per_two_pixels():
     found = LineNetwork()(torch.zeros(2, 1, 32, 50))
     assert found.shape == (2, 25, 11)
     assert torch.allclose(found.exp().sum(dim=2), torch.ones(2, 25))
+
+
+def test_a_step_sees_its_neighbours_and_no_farther():
+    torch.manual_seed(0)
+    network = LineNetwork().eval()
+    strips = torch.rand(2, 1, 32, 160)
+    found = network(strips)
+    strips[0, :, :, 80 + 42 :] = 0  # beyond what the step at 80 sees
+    strips[1, :, :, 80 + 32 :] = 0
+    moved = (network(strips) - found).abs()[:, 40].amax(dim=1)
+    assert moved[0] == 0 < moved[1]
 
 
 def test_multiplications_are_counted_as_the_layers_make_them():

@@ -517,8 +517,9 @@ TWO_BY_TWO = {"kernel_shape": [2, 2], "strides": [2, 2]}
         helper.make_node("Relu", ["strips"], ["made"]),
         helper.make_node("MaxPool", ["strips"], ["made"], **TWO_BY_TWO, ceil_mode=1),
         helper.make_node("MaxPool", ["strips"], ["made"], **TWO_BY_TWO, auto_pad="SAME_UPPER"),
+        helper.make_node("Conv", ["strips", "kernel", "bias"], ["made"], dilations=[2, 1]),
     ],
-    ids=["unknown", "overlapping", "alone", "rounding up", "padding by itself"],
+    ids=["unknown", "overlapping", "alone", "rounding up", "padding by itself", "dilated down"],
 )
 def test_layers_that_the_page_does_not_know_are_refused(node):
     given = helper.make_tensor_value_info("strips", onnx.TensorProto.FLOAT, [1, 1, 32, None])

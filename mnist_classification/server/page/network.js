@@ -24,27 +24,29 @@ function unpackHalves(base64) {
 }
 
 // Weights come as (outputs, inputs, rows, columns), then the biases; `convolve` wants them, for each
-// four outputs, as (rows, columns, inputs, 4).
+// four outputs, as (rows, columns, inputs, 4). A dilated kernel becomes a longer one, with zeros.
 function unpackNetwork(description) {
   const numbers = unpackHalves(description.weights);
   let used = 0;
   const take = (count) => numbers.subarray(used, (used += count));
   return description.layers.map((layer) => {
     if (layer.kind !== "convolution") return layer;
-    const { inputs, outputs, rows, columns } = layer;
-    const places = rows * columns;
-    const given = take(outputs * inputs * places);
+    const { inputs, outputs, rows, dilation } = layer;
+    const columns = (layer.columns - 1) * dilation + 1;
+    const given = take(outputs * inputs * rows * layer.columns);
     const fours = Math.ceil(outputs / 4);
-    const weights = new Float64Array(fours * places * inputs * 4);
+    const weights = new Float64Array(fours * rows * columns * inputs * 4);
+    let next = 0;
     for (let o = 0; o < outputs; o++)
       for (let i = 0; i < inputs; i++)
-        for (let k = 0; k < places; k++) {
-          const row = ((o >> 2) * places + k) * inputs + i;
-          weights[4 * row + (o & 3)] = given[(o * inputs + i) * places + k];
-        }
+        for (let row = 0; row < rows; row++)
+          for (let column = 0; column < columns; column += dilation) {
+            const place = ((o >> 2) * rows + row) * columns + column;
+            weights[4 * (place * inputs + i) + (o & 3)] = given[next++];
+          }
     const biases = new Float64Array(fours * 4);
     biases.set(take(outputs));
-    return { ...layer, weights, biases };
+    return { ...layer, columns, weights, biases };
   });
 }
 
