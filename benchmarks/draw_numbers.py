@@ -35,7 +35,12 @@ from scipy import ndimage
 
 from mnist_classification.data import Examples, load_mnist
 from mnist_classification.reader.decoding import decode
-from mnist_classification.reader.recognizer import Recognizer, load_recognizer, open_session
+from mnist_classification.reader.recognizer import (
+    Recognizer,
+    find_model,
+    load_recognizer,
+    open_session,
+)
 from mnist_classification.reader.strips import Region, cut_strip
 from mnist_classification.reader_training.glyphs import thin
 from mnist_classification.server.page import page_html
@@ -323,7 +328,10 @@ async def compare_with_onnx(
 
     The first is to ONNX Runtime with the weights rounded; the second to the model as it is shipped.
     """
-    rounded, shipped = Recognizer(open_session(round_weights(model))), load_recognizer(model)
+    rounded, shipped = (
+        Recognizer(open_session(round_weights(model))),
+        load_recognizer(find_model(model)),
+    )
     page = await open_code(browser, page_html(model))
     away, same = 0.0, 0
     for start in range(0, len(strips), CHUNK):

@@ -21,7 +21,7 @@ from ..errors import ModelError
 from .strips import HEIGHT
 
 NUM_CLASSES = 11  # ten digits, and nothing new
-SECOND = "words.onnx"
+FIRST, SECOND = "model.onnx", "words.onnx"
 DEFAULT_THRESHOLD = 0.95  # of a model that came without calibration
 
 
@@ -65,10 +65,16 @@ def load_recognizer(path: str | Path) -> Recognizer:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
     file = find_model(path)
-    beside = file.with_name(SECOND)
-    session = _open_file(file)
-    second = Recognizer(_open_file(beside)) if file != Path(path) and beside.exists() else None
-    return Recognizer(session, **_read_config(file.with_name("config.json")), second=second)
+    session, beside, config = (
+        _open_file(file),
+        file.with_name(SECOND),
+        file.with_name("config.json"),
+    )
+    if not beside.exists():
+        return Recognizer(session, **_read_config(config))
+    if file == Path(path):  # by itself it is as sure as it was before it had a second one
+        return Recognizer(session, **_read_config(config, "first"))
+    return Recognizer(session, **_read_config(config), second=Recognizer(_open_file(beside)))
 
 
 def _open_file(file: Path) -> onnxruntime.InferenceSession:
@@ -87,7 +93,7 @@ def find_model(path: str | Path) -> Path:
     """Return the ONNX file that is meant: itself, or the one in a folder."""
     path = Path(path)
     try:
-        return path / "model.onnx" if path.is_dir() else path
+        return path / FIRST if path.is_dir() else path
     except OSError:  # a name that is too long, say: whoever reads it is told
         return path
 
@@ -126,19 +132,20 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
 RANGES = {"slope": (0.01, 100.0), "offset": (-50.0, 50.0), "threshold": (0.0, 1.0)}
 
 
-def _read_config(path: Path) -> dict[str, float]:
-    """Return the calibration; {} where there is none."""
+def _read_config(path: Path, part: str = "") -> dict[str, Any]:
+    """Return the calibration, or that in a part of the file; {} where there is none."""
     if not path.exists():
         return {}
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
+        config = config[part] if part else config
         if not isinstance(config, dict):
             raise ValueError(f"got {type(config).__name__}; expected an object")
         found = {key: float(config[key]) for key in RANGES if key in config}
         for key, (low, high) in RANGES.items():
             if key in found and not low <= found[key] <= high:
                 raise ValueError(f"got {key} {config[key]}; expected {low} to {high}")
-    except (OSError, ValueError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise ModelError(
             f"{path}: {error}; expected what calibration wrote; try the model that is shipped"
         ) from None

@@ -16,6 +16,9 @@ def train_reader(
     steps: Annotated[int, Parameter(help="batches of about 75 lines")] = SHIPPED_STEPS,
     seed: int = 0,
     holdout: Annotated[int, Parameter(help="training images kept for calibration")] = 10_000,
+    beside: Annotated[
+        Path | None, Parameter(help="a reader; train a second network for it, which knows words")
+    ] = None,
     workers: Annotated[int, Parameter(help="processes that draw lines; 0: none beside this")] = 1,
     resume: bool = False,
     overwrite: bool = False,
@@ -27,7 +30,8 @@ def train_reader(
     Example: mnist train-reader --output runs/reader
 
     An interrupted run goes on with --resume. The directory is then a model for
-    `mnist predict --model`.
+    `mnist predict --model`. With --beside runs/reader it holds that reader's network, too, and
+    where that one is in doubt both are asked.
     """
     from ..device import use_threads
     from .shipping import train_and_export
@@ -39,6 +43,7 @@ def train_reader(
         seed=seed,
         holdout=holdout,
         workers=workers,
+        beside=beside,
         resume=resume,
         overwrite=overwrite,
         data_dir=data_dir,

@@ -44,9 +44,9 @@ class LineBatch:
 class LineSource:
     """Draws batches of lines from glyphs."""
 
-    def __init__(self, glyphs: Glyphs, num_rows: int = ROWS):
-        """Sort the glyphs by hand."""
-        self.glyphs, self.num_rows = glyphs, num_rows
+    def __init__(self, glyphs: Glyphs, num_rows: int = ROWS, *, words: bool = False):
+        """Sort the glyphs by hand; with `words` there are some beside the numbers."""
+        self.glyphs, self.num_rows, self.words = glyphs, num_rows, words
         self.hands = Hands(glyphs)
 
     def draw(self, rng: Rng, *, many_signs: bool = False) -> LineBatch:
@@ -71,7 +71,7 @@ class LineSource:
         filled = np.zeros(self.num_rows, int)
         while True:
             count = int(rng.choice(COUNTS, p=SHARES))
-            line = write_line(self.hands, rng, count, many_signs=many_signs)
+            line = write_line(self.hands, rng, count, many_signs=many_signs, words=self.words)
             needed = line.width + 2 * PADDING
             needed += needed % STEP
             free = np.flatnonzero(filled + needed <= ROW_LENGTH)
@@ -106,7 +106,7 @@ class LineSource:
         others = []
         for line in lines:
             if rng.random() < 0.12:
-                other = write_line(self.hands, rng, int(rng.integers(1, 6)))
+                other = write_line(self.hands, rng, int(rng.integers(1, 6)), words=self.words)
                 if _move_to_the_edge(other, line, rng):
                     others.append(other)
                     continue

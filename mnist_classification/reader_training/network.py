@@ -19,13 +19,14 @@ NUM_CLASSES = 11
 STEM = 16
 WIDTHS = ((32, 32), (64, 64), (96, 128))  # channels of 3x3; each group ends by halving the height
 ALONG = (112, 112, 112)  # of the convolutions along the line, when its height is gone
-DILATIONS = (2, 3)  # of the second and the third, so that a step sees 38 pixels on either side
+FAR = (2, 3)  # dilations of the second and the third, so that a step sees 38 pixels, not 26
 
 
 class LineNetwork(nn.Sequential):
     """Reads strips 32 pixels high."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, far: bool = False) -> None:
+        """Draw the weights by chance; with `far` a step sees more of its neighbours."""
         layers: list[nn.Module] = [*_block(1, STEM, 3), nn.MaxPool2d(2)]
         given = STEM
         for group in WIDTHS:
@@ -34,7 +35,9 @@ class LineNetwork(nn.Sequential):
                 given = channels
             layers.append(nn.MaxPool2d((2, 1)))
         layers += _block(given, ALONG[0], (2, 3), (0, 1))
-        for (before, channels), apart in zip(itertools.pairwise(ALONG), DILATIONS, strict=True):
+        for (before, channels), apart in zip(
+            itertools.pairwise(ALONG), FAR if far else (1, 1), strict=True
+        ):
             layers += _block(before, channels, (1, 5), (0, 2 * apart), dilation=apart)
         layers.append(nn.Conv2d(ALONG[-1], NUM_CLASSES, (1, 5), padding=(0, 2)))
         super().__init__(*layers)

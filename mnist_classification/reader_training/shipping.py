@@ -1,9 +1,11 @@
 """From nothing to a model that the reader can load: train, export, calibrate, describe.
 
-    train_and_export(Path("runs/reader"), steps=16_400, seed=0)
+    train_and_export(Path("runs/digits"), steps=16_400, seed=0)
+    train_and_export(Path("runs/reader"), steps=16_400, seed=0, beside=Path("runs/digits"))
 
 The directory then holds model.onnx and config.json, which are all that reading needs, and the model
-card, README.md.
+card, README.md. With `beside` a second network is trained, on lines with words, too, and the
+directory holds both: the one of `beside` as model.onnx, the new one as words.onnx.
 """
 
 import hashlib
@@ -20,7 +22,7 @@ from ..data import load_mnist
 from ..device import environment, pick_precision
 from ..errors import RunError
 from ..files import write_atomically
-from ..reader.recognizer import load_recognizer
+from ..reader.recognizer import FIRST, SECOND, find_model, load_recognizer
 from ..run import RunDirectory, check_seed
 from .calibration import RIGHT_IF_SURE, Calibration, calibrate
 from .export import export_onnx
@@ -37,8 +39,8 @@ class Shipped:
     """What was written.
 
     Attributes:
-        calibration: of the exported network.
-        size: bytes of model.onnx.
+        calibration: of what was exported.
+        size: bytes of the networks.
     """
 
     calibration: Calibration
@@ -52,6 +54,7 @@ def train_and_export(
     seed: int = 0,
     holdout: int = 10_000,
     workers: int = 0,
+    beside: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     data_dir: str | Path | None = None,
@@ -61,8 +64,10 @@ def train_and_export(
     Args:
         holdout: training images kept for calibration: the last whole block of so many, whose
             writers the network has hardly seen.
+        beside: a reader that the network is to stand beside, for words.
 
     Raises:
+        ModelError: `beside` holds no reader.
         RunError: there is something in `output` that is not to be replaced, or a number is out of
             its range.
     """
@@ -81,14 +86,18 @@ def train_and_export(
     data = load_mnist(data_dir, holdout=holdout)
     assert data.holdout is not None
     precision = pick_precision("auto", torch.device("cpu"))
-    settings = Settings(num_steps=steps, seed=seed, precision=precision)
+    words = beside is not None
+    settings = Settings(num_steps=steps, seed=seed, precision=precision, words=words)
+    first = find_model(beside).parent if beside is not None else None
+    if first is not None:
+        load_recognizer(first)  # it says what is wrong, before an hour
     seen = {"data": data.fingerprint, "holdout": holdout}
     identity = settings.identity() | seen
-    source = LineSource(make_glyphs(data.train, seed))
+    source = LineSource(make_glyphs(data.train, seed), words=words)
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
         network, history = train(settings, source, run, workers)
-        held_back = LineSource(make_glyphs(data.holdout, seed + 1))
-        shipped = write_model(network, held_back, output, settings, history, seen)
+        held_back = LineSource(make_glyphs(data.holdout, seed + 1), words=words)
+        shipped = write_model(network, held_back, output, settings, history, seen, first)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
@@ -101,19 +110,23 @@ def write_model(
     settings: Settings,
     history: list[dict[str, Any]],
     seen: dict[str, Any],
+    first: Path | None = None,
 ) -> Shipped:
     """Export a network, calibrate what was exported, and describe it.
 
     Args:
         seen: `data`, the fingerprint of the images, and `holdout`, how many were set aside.
+        first: the folder of the reader that the network stands beside.
     """
     rng = np.random.default_rng(0)
     strips = [rng.normal(size=(32, length)).astype(np.float32) for length in (24, 128, 400)]
     with tempfile.TemporaryDirectory() as folder:  # so that a model in `output` stays if this fails
-        file = Path(folder) / "model.onnx"
-        export_onnx(network, file, strips)
-        found = calibrate(load_recognizer(file), held_back)
-        content = file.read_bytes()
+        name = SECOND if first else FIRST
+        export_onnx(network, Path(folder) / name, strips)
+        if first:
+            (Path(folder) / FIRST).write_bytes((first / FIRST).read_bytes())
+        found = calibrate(load_recognizer(folder), held_back)
+        files = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
     config = {
         **found.as_config(),
         "settings": asdict(settings),
@@ -123,19 +136,33 @@ def write_model(
         "parameters": sum(p.numel() for p in network.parameters()),
         "multiplications_for_six_digits": count_multiplications(network, SIX_DIGITS),
         "environment": environment(torch.device("cpu")),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": hashlib.sha256(files[name]).hexdigest(),
     }
+    if first:
+        config["first"] = json.loads((first / "config.json").read_text(encoding="utf-8"))
     (output / "config.json").unlink(missing_ok=True)  # never the calibration of another network
-    write_atomically(output / "model.onnx", content)
+    (output / SECOND).unlink(missing_ok=True)
+    for file_name, content in files.items():
+        write_atomically(output / file_name, content)
     write_atomically(output / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomically(output / "README.md", write_card(config))
-    return Shipped(found, len(content))
+    return Shipped(found, sum(map(len, files.values())))
 
 
 def write_card(config: dict[str, Any]) -> str:
     """Return the model card for a config.json."""
     found, settings = config["calibration"], config["settings"]
-    last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
+    second = ""
+    if "first" in config:
+        second = f"""
+## Two networks
+
+model.onnx reads every line. Where it is in doubt, words.onnx is shown the line as well, and the
+probability of a number is the mean over both. model.onnx learned from lines without words:
+{_say_training(config["first"])} words.onnx learned from lines of which 16% have a word beside the
+number, drawn by our pen, and its steps see 38 instead of 26 pixels to either side; the rest of this
+card is about its training, and about how sure both are together.
+"""
     rows = "\n".join(
         f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |"
         for name, value in settings.items()
@@ -146,13 +173,12 @@ A convolutional network of {config["parameters"]:,} parameters that reads a line
 32 pixels high, in steps of two pixels: the ten digits, or nothing new (connectionist temporal
 classification). Six digits take {config["multiplications_for_six_digits"] / 1e6:.0f} million
 multiplications. Its layers are convolutions, pooling and ReLU.
-
+{second}
 ## What it learned from
 
 Lines made from MNIST's training images, all but {config["holdout"]:,}, and from digits and
 marks that a pen of our own draws; no other picture and no font. Each line was seen once.
-{last["step"]:,} steps in {last["seconds"]:,.0f} s on {config["environment"]["processor"]},
-{config["environment"]["threads"]} threads, PyTorch {config["environment"]["torch"]}.
+{_say_training(config)}
 
 | setting | value |
 |---|---|
@@ -178,7 +204,16 @@ regression (slope {found["slope"]:.3f}, offset {found["offset"]:.3f}).
 
 It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are most signs
 that no digit looks like. A slash and an exclamation mark may be read as a 1, a dollar sign as an 8
-or a 5, and letters that look like digits as these. Lines on their side or on their head are not
-read.
+or a 5, and letters as digits. Lines on their side or on their head are not read.
 Licence: MIT, as the project.
 """
+
+
+def _say_training(config: dict[str, Any]) -> str:
+    """Return how long a network learned, where, in a sentence."""
+    last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
+    machine = config["environment"]
+    return (
+        f"{last['step']:,} steps in {last['seconds']:,.0f} s on {machine['processor']}, "
+        f"{machine['threads']} threads, PyTorch {machine['torch']}."
+    )

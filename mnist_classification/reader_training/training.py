@@ -49,6 +49,7 @@ class Settings:
         checkpoint_steps: a checkpoint is written each time that so many are done.
         clip_norm: longer gradients are shortened to this.
         precision: `bfloat16` or `float32`.
+        words: whether words stand beside numbers, and a step of the network sees farther.
         seed: of the weights and the lines.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     checkpoint_steps: int = 200
     clip_norm: float = 5.0
     precision: str = "bfloat16"
+    words: bool = False
     seed: int = 0
 
     @property
@@ -110,11 +112,12 @@ class Batches(Dataset):
 class Both(nn.Module):
     """The network that is trained, and the average that is kept."""
 
-    def __init__(self, seed: int):
+    def __init__(self, settings: Settings):
         super().__init__()
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.trained = LineNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            torch.manual_seed(settings.seed)
+            network = LineNetwork(far=settings.words)
+        self.trained = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.trained).requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -143,7 +146,7 @@ def train(
         RunError: the loss is not finite.
     """
     keep_freed_memory()
-    both = Both(settings.seed)
+    both = Both(settings)
     optimizer = torch.optim.AdamW(
         both.trained.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )

@@ -165,11 +165,18 @@ def choose_digits(rng: Rng, count: int) -> list[int]:
     return digits.tolist()
 
 
-def write_line(hands: Hands, rng: Rng, num_digits: int, *, many_signs: bool = False) -> Line:
-    """Write a number by one hand somewhere on a strip; `num_digits` 0 leaves marks, or nothing."""
+def write_line(
+    hands: Hands, rng: Rng, num_digits: int, *, many_signs: bool = False, words: bool = False
+) -> Line:
+    """Write a number by one hand somewhere on a strip; `num_digits` 0 leaves marks, or nothing.
+
+    Args:
+        many_signs: beside most numbers, not only as often as people write them.
+        words: beside some numbers, or by themselves.
+    """
     digits = choose_digits(rng, num_digits)
     written = [(glyph, True) for glyph in hands.pick(rng, digits)]
-    items = _with_marks(hands, rng, written, many_signs)
+    items = _with_marks(hands, rng, written, many_signs, words)
     slots = _lay_out(hands.glyphs, rng, items)
     if rng.random() < 0.1:
         items, slots = _join(hands, rng, items, slots)
@@ -177,7 +184,7 @@ def write_line(hands: Hands, rng: Rng, num_digits: int, *, many_signs: bool = Fa
 
 
 def _with_marks(
-    hands: Hands, rng: Rng, items: list[tuple[int, bool]], many_signs: bool
+    hands: Hands, rng: Rng, items: list[tuple[int, bool]], many_signs: bool, words: bool
 ) -> list[tuple[int, bool]]:
     """Put marks between digits and at the ends: what is written but not read."""
 
@@ -191,7 +198,7 @@ def _with_marks(
         choice = rng.random()
         if choice < 0.2:
             return []
-        if choice > 0.75:
+        if words and choice > 0.75:
             return word(8)
         # No slash or bracket by itself: that is how many people write a 1.
         kinds = (SHAPE,) if choice < 0.52 else (SIGN, SIGN, DASH, POINT, COMMA)
@@ -213,7 +220,7 @@ def _with_marks(
         if rng.random() < 0.3:
             marked.insert(0, mark(DASH, SIGN))
     room = LETTERS_AND_DIGITS - len(marked)
-    if room >= 2 and rng.random() < 0.16:
+    if words and room >= 2 and rng.random() < 0.16:
         if rng.random() < 0.6:
             marked = [*word(room), *marked]
         else:

@@ -58,8 +58,9 @@ def describe_reader(model: Path) -> dict[str, Any]:
     """Return what the page's worker needs: the network, its calibration."""
     import onnx  # slow to import
 
+    model = find_model(model)  # of two networks the first: what is drawn there has no words
     recognizer = load_recognizer(model)  # it says what is wrong with a file that is no reader's
-    layers, weights = read_layers(onnx.load(find_model(model)).graph)
+    layers, weights = read_layers(onnx.load(model).graph)
     with np.errstate(over="ignore"):  # said below
         halves = np.concatenate([part.ravel() for part in weights]).astype("<f2")
     if not np.isfinite(halves).all():

@@ -42,7 +42,21 @@ def test_calibration_rises_and_is_the_logistic_of_the_logit():
 
 
 def test_the_shipped_model_is_small_and_one_file():
-    assert (SHIPPED_READER / "model.onnx").stat().st_size < 2_000_000
+    for name in ("model.onnx", "words.onnx"):
+        assert (SHIPPED_READER / name).stat().st_size < 2_000_000
+
+
+def test_a_folder_may_hold_a_second_network_and_a_file_is_one(tmp_path):
+    assert load_recognizer(SHIPPED_READER).second is not None
+    alone = load_recognizer(SHIPPED_READER / "model.onnx")
+    assert alone.second is None
+    config = json.loads((SHIPPED_READER / "config.json").read_text())
+    assert alone.threshold == config["first"]["threshold"]
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
+    assert load_recognizer(tmp_path).second is None
+    (tmp_path / "words.onnx").write_bytes(b"not ONNX")
+    with pytest.raises(ModelError, match=r"words\.onnx: got no model in ONNX form.*try"):
+        load_recognizer(tmp_path)
 
 
 def test_wrong_models_are_refused_in_words(tmp_path):
