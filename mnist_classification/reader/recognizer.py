@@ -65,16 +65,13 @@ def load_recognizer(path: str | Path) -> Recognizer:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
     file = find_model(path)
-    session, beside, config = (
-        _open_file(file),
-        file.with_name(SECOND),
-        file.with_name("config.json"),
-    )
-    if not beside.exists():
+    session = _open_file(file)
+    second, config = file.with_name(SECOND), file.with_name("config.json")
+    if not second.exists():
         return Recognizer(session, **_read_config(config))
     if file == Path(path):  # by itself it is as sure as it was before it had a second one
         return Recognizer(session, **_read_config(config, "first"))
-    return Recognizer(session, **_read_config(config), second=Recognizer(_open_file(beside)))
+    return Recognizer(session, **_read_config(config), second=Recognizer(_open_file(second)))
 
 
 def _open_file(file: Path) -> onnxruntime.InferenceSession:

@@ -89,8 +89,7 @@ def read_lines(
     probabilities, right = [], []
     for _ in range(0, count, 50):
         lines = [
-            write_line(source.hands, rng, int(rng.integers(0, LONGEST + 1)), words=source.words)
-            for _ in range(50)
+            write_line(source.hands, rng, int(rng.integers(0, LONGEST + 1))) for _ in range(50)
         ]
         for line, darkness in zip(lines, source.photographs(lines, rng), strict=True):
             top, bottom, left, width = line.margins

@@ -5,8 +5,8 @@
 
 A step is two pixels of the strip; its classes are the ten digits and "nothing new" (connectionist
 temporal classification, Graves et al. 2006). Fully convolutional, so a strip may be of any length.
-The last convolutions are dilated (Yu and Koltun 2016): whether a stroke is a 1 or an l, its
-neighbours tell.
+Two of the last convolutions of one that is to know words are dilated (Yu and Koltun 2016): whether
+a stroke is a 1 or an l, its neighbours tell.
 """
 
 import itertools

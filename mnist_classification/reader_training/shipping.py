@@ -20,7 +20,7 @@ import torch
 
 from ..data import load_mnist
 from ..device import environment, pick_precision
-from ..errors import RunError
+from ..errors import ModelError, RunError
 from ..files import write_atomically
 from ..reader.recognizer import FIRST, SECOND, find_model, load_recognizer
 from ..run import RunDirectory, check_seed
@@ -68,8 +68,8 @@ def train_and_export(
 
     Raises:
         ModelError: `beside` holds no reader.
-        RunError: there is something in `output` that is not to be replaced, or a number is out of
-            its range.
+        RunError: there is something in `output` that is not to be replaced, or it is `beside`, or a
+            number is out of its range.
     """
     check_seed(seed)
     if steps < 1:
@@ -88,15 +88,17 @@ def train_and_export(
     precision = pick_precision("auto", torch.device("cpu"))
     words = beside is not None
     settings = Settings(num_steps=steps, seed=seed, precision=precision, words=words)
-    first = find_model(beside).parent if beside is not None else None
-    if first is not None:
-        load_recognizer(first)  # it says what is wrong, before an hour
+    first = None if beside is None else find_model(beside).parent
+    if first is not None:  # what is wrong with it is said before an hour
+        _read_first(first)
+        if first.resolve() == output.resolve():
+            raise RunError(f"{output}: is the reader to stand beside; try another --output")
     seen = {"data": data.fingerprint, "holdout": holdout}
     identity = settings.identity() | seen
     source = LineSource(make_glyphs(data.train, seed), words=words)
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
         network, history = train(settings, source, run, workers)
-        held_back = LineSource(make_glyphs(data.holdout, seed + 1), words=words)
+        held_back = LineSource(make_glyphs(data.holdout, seed + 1))  # a promise about numbers alone
         shipped = write_model(network, held_back, output, settings, history, seen, first)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
@@ -139,7 +141,7 @@ def write_model(
         "sha256": hashlib.sha256(files[name]).hexdigest(),
     }
     if first:
-        config["first"] = json.loads((first / "config.json").read_text(encoding="utf-8"))
+        config["first"] = _read_first(first)
     (output / "config.json").unlink(missing_ok=True)  # never the calibration of another network
     (output / SECOND).unlink(missing_ok=True)
     for file_name, content in files.items():
@@ -147,6 +149,17 @@ def write_model(
     write_atomically(output / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomically(output / "README.md", write_card(config))
     return Shipped(found, sum(map(len, files.values())))
+
+
+def _read_first(folder: Path) -> dict[str, Any]:
+    """Return what training wrote about a reader's network, or about the first of its two."""
+    load_recognizer(folder)  # it says what is wrong
+    file = folder / "config.json"
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    config = config.get("first", config)
+    if not {"history", "environment"} <= config.keys():
+        raise ModelError(f"{file}: does not say how it learned; expected what train-reader wrote")
+    return config
 
 
 def write_card(config: dict[str, Any]) -> str:
@@ -161,7 +174,7 @@ model.onnx reads every line. Where it is in doubt, words.onnx is shown the line 
 probability of a number is the mean over both. model.onnx learned from lines without words:
 {_say_training(config["first"])} words.onnx learned from lines of which 16% have a word beside the
 number, drawn by our pen, and its steps see 38 instead of 26 pixels to either side; the rest of this
-card is about its training, and about how sure both are together.
+card is about its training, and about how sure both are together, of lines without words.
 """
     rows = "\n".join(
         f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |"

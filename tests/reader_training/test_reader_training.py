@@ -404,14 +404,24 @@ def test_a_second_network_is_written_beside_the_first(source, tmp_path, monkeypa
     assert shipped.size == first.stat().st_size + second.stat().st_size
     assert "Two networks" in (tmp_path / "README.md").read_text()
     assert load_recognizer(tmp_path).threshold == 0.9
+    by_itself = load_recognizer(SHIPPED_READER / "model.onnx").threshold
+    assert load_recognizer(first).threshold == by_itself != 0.9
     write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {"holdout": 10})
     assert load_recognizer(tmp_path).second is None  # never the one of another reader
 
 
-def test_a_reader_to_stand_beside_is_looked_for_before_training(tmp_path):
+def test_a_reader_to_stand_beside_is_looked_at_before_training(tmp_path):
     with pytest.raises(ModelError, match="try the one that is shipped"):
         train_and_export(tmp_path / "new", steps=1, beside=tmp_path)
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
+    with pytest.raises(ModelError, match="expected what train-reader wrote"):
+        train_and_export(tmp_path / "new", steps=1, beside=tmp_path)
     assert not (tmp_path / "new").exists()
+    config = '{"history": [], "environment": {}}'
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(RunError, match="try another --output"):
+        train_and_export(tmp_path, steps=1, beside=tmp_path / "model.onnx", overwrite=True)
+    assert (tmp_path / "config.json").read_text() == config
 
 
 def test_a_run_does_not_go_on_from_other_lines(source, tmp_path, monkeypatch):
