@@ -287,9 +287,12 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
     if decoded.probability < NO_DOUBT:
         strips = [strip, *(cut_strip(darkness, region, share) for share in VIEWS[1:])]
         views += [recognizer.read(other.image) for other in strips[1:]]
+        decoded = decode(views)
         if recognizer.second:
             views += [recognizer.second.read(other.image) for other in strips]
-        decoded = decode(views)
+            voted = decode(views)
+            if voted.text or len(decoded.text) != 1:  # words, which are nothing, have more letters
+                decoded = voted
         decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
     return Seen(strip, decoded)
 
