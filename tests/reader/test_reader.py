@@ -14,7 +14,8 @@ from scipy import ndimage
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
 from mnist_classification.errors import PictureError
-from mnist_classification.reader.reader import find_passed_over
+from mnist_classification.reader.reader import find_passed_over, read_region
+from mnist_classification.reader.recognizer import NUM_CLASSES, Recognizer
 from mnist_classification.reader.strips import Region, Strip
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -51,6 +52,39 @@ def test_shapes_in_which_no_digit_was_read_are_found():
     assert find_passed_over(strip, spans(14, 74)) == [1]
     assert find_passed_over(strip, spans(44)) == [0, 1]
     assert find_passed_over(strip, spans()) == []
+
+
+class Saying(Recognizer):
+    """A recogniser that sees the same on every strip, with so much of certainty."""
+
+    def __init__(self, text, certainty, second=None):
+        super().__init__(session=None, second=second)
+        steps = 2 * len(text) + 1
+        self.asked, self.seen = 0, np.full((steps, NUM_CLASSES), (1 - certainty) / 10, np.float32)
+        for step, label in enumerate("-" + "".join(f"{digit}-" for digit in text)):
+            self.seen[step, 10 if label == "-" else int(label)] = certainty
+
+    def read(self, image):
+        self.asked += 1
+        return self.seen
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("25", 0.999), ("", 0.99), "25"),  # no doubt: the second is not asked
+        (("25", 0.8), ("23", 0.9), "23"),
+        (("25", 0.9), ("23", 0.8), "25"),
+        (("25", 0.8), ("", 0.9), ""),  # a word
+        (("2", 0.8), ("", 0.9), "2"),  # no word has but one letter
+        (("2", 0.8), ("3", 0.9), "3"),
+    ],
+)
+def test_two_networks_vote_where_the_first_is_in_doubt(first, second, expected):
+    other = Saying(*second)
+    both = Saying(*first, second=other)
+    assert read_region(both, np.zeros((32, 64)), Region(0, 0, 64, 32)).decoded.text == expected
+    assert (both.asked, other.asked) == ((1, 0) if first[1] > 0.99 else (3, 3))
 
 
 def sixteen_bits(image):
