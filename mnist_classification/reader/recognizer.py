@@ -64,14 +64,11 @@ def load_recognizer(path: str | Path) -> Recognizer:
     Raises:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
-    file = find_model(path)
-    session = _open_file(file)
-    second, config = file.with_name(SECOND), file.with_name("config.json")
-    if not second.exists():
-        return Recognizer(session, **_read_config(config))
-    if file == Path(path):  # by itself it is as sure as it was before it had a second one
-        return Recognizer(session, **_read_config(config, "first"))
-    return Recognizer(session, **_read_config(config), second=Recognizer(_open_file(second)))
+    files = find_networks(path)
+    sessions = [_open_file(file) for file in files]
+    config = _read_config(files[0].with_name("config.json"), both=len(files) > 1)
+    second = Recognizer(sessions[1]) if len(files) > 1 else None
+    return Recognizer(sessions[0], **config, second=second)
 
 
 def _open_file(file: Path) -> onnxruntime.InferenceSession:
@@ -87,12 +84,20 @@ def _open_file(file: Path) -> onnxruntime.InferenceSession:
 
 
 def find_model(path: str | Path) -> Path:
-    """Return the ONNX file that is meant: itself, or the one in a folder."""
+    """Return the ONNX file that is meant: itself, or the first in a folder."""
+    return find_networks(path)[0]
+
+
+def find_networks(path: str | Path) -> list[Path]:
+    """Return the ONNX files that are meant: itself, or those of a folder."""
     path = Path(path)
+    first, second = path / FIRST, path / SECOND
     try:
-        return path / FIRST if path.is_dir() else path
+        if path.is_dir():
+            return [first, second] if second.exists() else [first]
     except OSError:  # a name that is too long, say: whoever reads it is told
-        return path
+        pass
+    return [path]
 
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:
@@ -129,20 +134,20 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
 RANGES = {"slope": (0.01, 100.0), "offset": (-50.0, 50.0), "threshold": (0.0, 1.0)}
 
 
-def _read_config(path: Path, part: str = "") -> dict[str, Any]:
-    """Return the calibration, or that in a part of the file; {} where there is none."""
+def _read_config(path: Path, *, both: bool) -> dict[str, Any]:
+    """Return the calibration of both networks or of the first by itself, or {} if there is none."""
     if not path.exists():
         return {}
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
-        config = config[part] if part else config
         if not isinstance(config, dict):
             raise ValueError(f"got {type(config).__name__}; expected an object")
+        config = config if both else config.get("first", config)
         found = {key: float(config[key]) for key in RANGES if key in config}
         for key, (low, high) in RANGES.items():
             if key in found and not low <= found[key] <= high:
                 raise ValueError(f"got {key} {config[key]}; expected {low} to {high}")
-    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ModelError(
             f"{path}: {error}; expected what calibration wrote; try the model that is shipped"
         ) from None

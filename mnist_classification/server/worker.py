@@ -54,7 +54,7 @@ def start_reader(model: str) -> tuple[Any, dict[str, Any]]:
     import hashlib
 
     from ..reader.reader import Reader
-    from ..reader.recognizer import find_model
+    from ..reader.recognizer import find_networks
 
     reader = Reader(model)
     text = reader.read(KNOWN_NUMBER).text
@@ -63,7 +63,7 @@ def start_reader(model: str) -> tuple[Any, dict[str, Any]]:
             f"{model}: reads {text!r} where {KNOWN_TEXT!r} is written; expected a model that "
             f"reads it; try the one that ships"
         )
-    content = find_model(model).read_bytes()
+    content = b"".join(file.read_bytes() for file in find_networks(model))
     return reader, {
         "name": Path(model).name,
         "bytes": len(content),

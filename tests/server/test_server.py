@@ -1,6 +1,7 @@
 """`mnist serve` as its clients meet it: a real server, real sockets, and clients that misbehave."""
 
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -132,7 +133,9 @@ def test_health_readiness_and_metadata(client):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"ready": True, "workers": 1, "room": 4}
     facts = client.get("/metadata").json()
-    assert facts["model"]["bytes"] == (SHIPPED_READER / "model.onnx").stat().st_size
+    both = b"".join((SHIPPED_READER / name).read_bytes() for name in ("model.onnx", "words.onnx"))
+    assert facts["model"]["bytes"] == len(both)
+    assert facts["model"]["sha256"] == hashlib.sha256(both).hexdigest()
     assert facts["limits"]["max_pixels"] == 1_000_000
     assert str(Path.home()) not in json.dumps(facts)
 
