@@ -171,10 +171,12 @@ def write_card(config: dict[str, Any]) -> str:
 ## Two networks
 
 model.onnx reads every line. Where it is in doubt, words.onnx is shown the line as well, and the
-probability of a number is the mean over both. model.onnx learned from lines without words:
-{_say_training(config["first"])} words.onnx learned from lines of which 16% have a word beside the
-number, drawn by our pen, and its steps see 38 instead of 26 pixels to either side; the rest of this
-card is about its training, and about how sure both are together, of lines without words.
+probability of a number is the mean over both; what the first reads as a single digit is one.
+model.onnx learned from lines without words:
+{_say_training(config["first"])}
+words.onnx learned from lines of which 16% have a word beside the number, drawn by our pen, and its
+steps see 38 instead of 26 pixels to either side; the rest of this card is about its training, and
+about how sure both are together, of lines without words.
 """
     rows = "\n".join(
         f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |"
@@ -227,6 +229,6 @@ def _say_training(config: dict[str, Any]) -> str:
     last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
     machine = config["environment"]
     return (
-        f"{last['step']:,} steps in {last['seconds']:,.0f} s on {machine['processor']}, "
+        f"{last['step']:,} steps in {last['seconds']:,.0f} s on {machine['processor']},\n"
         f"{machine['threads']} threads, PyTorch {machine['torch']}."
     )
