@@ -287,12 +287,12 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
     if decoded.probability < NO_DOUBT:
         strips = [strip, *(cut_strip(darkness, region, share) for share in VIEWS[1:])]
         views += [recognizer.read(other.image) for other in strips[1:]]
-        decoded = decode(views)
         if recognizer.second:
             views += [recognizer.second.read(other.image) for other in strips]
-            voted = decode(views)
-            if voted.text or len(decoded.text) != 1:  # words, which are nothing, have more letters
-                decoded = voted
+        decoded = decode(views)
+        if not decoded.text:  # as words should be; but they have more letters than one
+            by_first = decode(views[: len(VIEWS)])
+            decoded = by_first if len(by_first.text) == 1 else decoded
         decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
     return Seen(strip, decoded)
 

@@ -38,7 +38,7 @@ EACH_LETTER = 120
 
 # What a glyph is, beside the ten digits.
 POINT, COMMA, DASH, RING, SIGN, TALL, SHAPE = range(10, 17)  # TALL: brackets and slashes
-LETTER = 17  # the first of LETTERS
+LETTER = SHAPE + 1  # the first of LETTERS
 
 
 @dataclass(frozen=True)
