@@ -95,7 +95,6 @@ def report(
     *,
     results: Results = RESULTS,
     short: bool = False,
-    update: Path | None = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write an experiment's tables as Markdown, from its result files.
@@ -106,13 +105,11 @@ def report(
     ----------
     short:
         As in README: the table alone, without the details.
-    update:
-        Markdown file in which to replace the experiment's section, instead of printing it.
     """
     from ..data import load_mnist
     from .experiments import EXPERIMENTS
     from .results import find_results, load_results
-    from .tables import folder_tables, short_report, update_section
+    from .tables import folder_tables, short_report
     from .tables import report as report_text
 
     data = load_mnist(data_dir)
@@ -123,11 +120,7 @@ def report(
     else:
         rows = load_results(find_results(Path(name)), data)
         tables = folder_tables
-    text = (short_report if short else report_text)(tables, rows, data)
-    if update:
-        update_section(update, name + " --short" * short, text)
-    else:
-        print(text, end="")
+    print((short_report if short else report_text)(tables, rows, data), end="")
 
 
 def compare(

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 
 from ..data import SHA256, Mnist, fingerprint
 from ..errors import ResultError
-from ..files import write_atomically
 from ..recipes import IDEAS, LADDER, RECIPES, Recipe, settings
 from .published import DISPUTED, ORIGINAL
 from .results import Result
@@ -215,24 +213,6 @@ def compare_models(
         f"images, only the second {only_after}: {_p(p)} (McNemar, exact): {verdict}"
     )
     return facts, text
-
-
-def update_section(path: Path, experiment: str, text: str) -> None:
-    """Replace what stands between the experiment's two markers in a Markdown file.
-
-    Raises:
-        ResultError: the file or its markers are missing.
-    """
-    begin, end = f"<!-- mnist report {experiment} -->\n", "<!-- end of report -->"
-    try:
-        before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ResultError(f"{path}: can't be read: {reason}") from None
-    _, found, after = rest.partition(end)
-    if not found:
-        raise ResultError(f"{path}: expected a line {begin.strip()!r} and, below it, {end!r}")
-    write_atomically(path, before + begin + text + end + after)
 
 
 def _ladder_table(rows: Rows) -> str:

@@ -50,16 +50,6 @@ def test_report_of_an_experiment_reads_the_pool_that_is_committed():
     assert other.stdout == named.stdout
 
 
-def test_report_updates_a_file(results, small_dir, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"a\n<!-- mnist report {results} -->\nold\n<!-- end of report -->\nb\n")
-    result = run_command("report", results, "--update", path, "--data-dir", small_dir)
-    assert (result.returncode, result.stdout) == (0, "")
-    text = run_command("report", results, "--data-dir", small_dir).stdout
-    begin, end = f"<!-- mnist report {results} -->\n", "<!-- end of report -->"
-    assert path.read_text() == f"a\n{begin}{text}{end}\nb\n"
-
-
 def test_a_damaged_result_is_one_line_whoever_reads_it(results, small_dir, tmp_path):
     name = "decay+num-epochs=2-seed0.json"
     (tmp_path / name).write_text((results / name).read_text()[:500])

@@ -16,7 +16,6 @@ from mnist_classification.study.tables import (
     ideas_tables,
     ladder_tables,
     report,
-    update_section,
 )
 
 from .conftest import cells, result_with, rows_with, verdict_on
@@ -105,18 +104,6 @@ def test_a_commit_with_changes_is_marked(mnist):
     rows = rows_with(mnist.test.labels, sgd=[90, 91])
     rows = {name: [replace(r, commit=40 * "a" + "+") for r in row] for name, row in rows.items()}
     assert "commit aaaaaaaaaa+." in report(frontier_tables, rows, mnist)
-
-
-def test_report_replaces_its_own_section_and_nothing_else(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text("a\n<!-- mnist report x -->\nold\n<!-- end of report -->\nb\n")
-    update_section(path, "x", "new\n")
-    assert path.read_text() == "a\n<!-- mnist report x -->\nnew\n<!-- end of report -->\nb\n"
-    with pytest.raises(ResultError, match="expected a line '<!-- mnist report y -->'"):
-        update_section(path, "y", "new\n")
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ResultError, match=r"README\.md: can't be read"):
-        update_section(path, "x", "new\n")
 
 
 def test_folds_by_hand(mnist):
