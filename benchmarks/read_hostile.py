@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from arguments import positive
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_classification import load_mnist
 from mnist_classification.files import write_atomically
@@ -165,6 +165,20 @@ def ticks() -> bytes:
     return encode(Image.fromarray(page), "PNG")
 
 
+def ticks_and_a_ring() -> bytes:
+    """Return 60 rows of 30 ticks each, and what makes the page be read again without it."""
+    page = Image.new("L", (1024, 1024), 255)
+    pen = ImageDraw.Draw(page)
+    for top in range(3, 1023, 17):
+        for left in (0, *range(20, 1010, 33)):  # some reach the picture's edge
+            pen.line((left, top, left, top + 11), fill=0, width=2)
+    pen.ellipse((410, 342, 424, 356), fill=255, outline=0)
+    pen.line((417, 346, 417, 352), fill=0, width=2)
+    pen.rectangle((500, 343, 520, 354), fill=255, outline=0)
+    pen.line((510, 346, 510, 352), fill=0, width=2)
+    return encode(page, "PNG")
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "small.png": lambda: encode(photo((60, 40)), "PNG"),
     # whole photos of 20 megapixels
@@ -196,6 +210,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     # much to read, slow to decode
     "19 rows of 101 digits.png": crowd,
     "43 rows of ticks.png": ticks,
+    "60 rows of ticks and a ring.png": ticks_and_a_ring,
     "comments.pbm": lambda: b"P1\n1 1\n" + b"#\n" * 2**19 + b"1\n",
     "49 megapixels of 254 levels.pgm": lambda: b"P5\n7000 7000\n254\n" + bytes(49_000_000),
     # headers that lie, files cut off

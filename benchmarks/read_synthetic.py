@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from arguments import positive
@@ -299,8 +300,8 @@ def _print_boxes(page: np.ndarray, edges: list[int], rng: np.random.Generator) -
     return page
 
 
-def measure(reader: Reader, pages: list[tuple[np.ndarray, str]]) -> dict[str, float]:
-    """Return the share of pages, and of digits' counts, read exactly, and coverage."""
+def measure(reader: Reader, pages: list[tuple[np.ndarray, str]]) -> dict[str, Any]:
+    """Return the share of pages read exactly, that of sure ones, and of these the right ones."""
     readings = list(reader.read_many(page for page, _ in pages))
     right = np.array([r.text == text for r, (_, text) in zip(readings, pages, strict=True)])
     sure = np.array([reading.sure for reading in readings])
@@ -311,7 +312,7 @@ def measure(reader: Reader, pages: list[tuple[np.ndarray, str]]) -> dict[str, fl
         "low": float(interval.low),
         "high": float(interval.high),
         "coverage": float(sure.mean()),
-        "right_among_covered": float(right[sure].mean()) if sure.any() else 0.0,
+        "right_among_covered": float(right[sure].mean()) if sure.any() else None,
     }
 
 
@@ -374,7 +375,7 @@ def measure_no_writing(reader: Reader, pictures: list[np.ndarray]) -> dict[str, 
     }
 
 
-def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, dict[str, float]]:
+def run(model: Path, count: int, seed: int, fashion: Path | None) -> dict[str, dict[str, Any]]:
     """Measure every style on `count` pages, drawn from `seed`."""
     reader, mnist = Reader(model), load_mnist()
     examples = mnist.test
@@ -426,7 +427,7 @@ def take_away_stages(model: Path, count: int, seed: int) -> str:
     return "\n".join([*lines, "", f"{count} pages of each of {len(STYLES)} kinds."])
 
 
-def table(result: dict[str, dict[str, float]]) -> str:
+def table(result: dict[str, dict[str, Any]]) -> str:
     """Return the measurements as Markdown."""
     columns = ("pages", "read exactly", "95% interval", "sure", "right if sure", "digit by digit")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
@@ -434,9 +435,10 @@ def table(result: dict[str, dict[str, float]]) -> str:
         if "accepted" in row:
             lines.append(f"| {name} | {1 - row['read']:.1%} | – | {row['accepted']:.1%} | – | – |")
             continue
+        right = row["right_among_covered"]
         lines.append(
             f"| {name} | {row['exact']:.1%} | {row['low']:.1%}–{row['high']:.1%} "
-            f"| {row['coverage']:.1%} | {row['right_among_covered']:.1%} "
+            f"| {row['coverage']:.1%} | {'–' if right is None else f'{right:.1%}'} "
             f"| {row['digit_by_digit']:.1%} |"
         )
     count = next(iter(result.values()))["n"]

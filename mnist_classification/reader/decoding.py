@@ -43,6 +43,9 @@ def decode(views: list[np.ndarray]) -> Decoded:
         views: (steps, 11) probabilities each.
     """
     candidates = sorted({best_path(view) for view in views})
+    if candidates == [""]:  # as of most that is no writing: nothing to compare
+        probability = float(np.mean([np.prod(view[:, BLANK], dtype=float) for view in views]))
+        return Decoded("", probability, np.zeros((0, 10), np.float32), np.zeros((0, 2), int))
     scores = score_texts(views, candidates)
     text = candidates[int(scores.argmax())]
     if not text:

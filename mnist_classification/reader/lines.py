@@ -172,8 +172,10 @@ def _fit(boxes: np.ndarray) -> Region:
     tall = boxes[high >= 0.5 * high.max()]
     if len(tall) < 3:
         return Region(left, top, right, bottom)
-    x = (tall[:, 0] + tall[:, 2]) / 2
-    slope = float(np.polyfit(x, (tall[:, 1] + tall[:, 3]) / 2, 1)[0])
+    x, y = ((tall[:, :2] + tall[:, 2:]) / 2).T
+    if np.ptp(x) == 0:  # one around the other, as the rings of a target
+        return Region(left, top, right, bottom)
+    slope = float(np.polyfit(x, y, 1)[0])
     moved = slope * ((boxes[:, 0] + boxes[:, 2]) / 2 - (left + right) / 2)
     level_top, level_bottom = (boxes[:, 1] - moved).min(), (boxes[:, 3] - moved).max()
     if level_bottom - level_top > LEVELLED * (bottom - top):

@@ -262,7 +262,7 @@ def _opaque(image: Image.Image) -> np.ndarray:
     with some transparent parts, they take the colour of the paper around them.
     """
     if image.mode in ("I", "F"):  # 16 bits or more per pixel: the range that is used, made 8 bits
-        values = np.nan_to_num(np.asarray(image, np.float32))
+        values = np.nan_to_num(np.asarray(image, np.float32)).astype(float)  # so that none overflow
         low, high = float(values.min()), float(values.max())
         grey = ((values - low) / max(high - low, 1e-9) * 255).round().astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
@@ -305,7 +305,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         values = array / 257
     elif array.dtype.kind in "fb":
-        values = np.nan_to_num(array.astype(np.float32))
+        with np.errstate(over="ignore"):  # as infinity
+            values = np.nan_to_num(array.astype(np.float32))
         values = values * 255 if values.max() <= 1 else values
     return Image.fromarray(np.clip(values, 0, 255).round().astype(np.uint8))
 

@@ -53,7 +53,7 @@ class Digit:
         probability: of that label, were the line's other digits as they are read.
         probabilities: (10,) float32.
         sure: whether the probability, calibrated as a line's is, reaches the model's threshold;
-            in a sure line every digit is sure.
+            in a sure line of up to 16 digits all of them are sure.
         box: (left, top, right, bottom) in pixels of the picture, upright.
         image28: (28, 28) uint8, its cut-out of the strip that the network saw; 0 is paper.
     """
@@ -194,7 +194,7 @@ class Reader:
         """Return the page, and the lines with a number on them.
 
         Where it is not sure of them, the page may be the sheet alone that lies on something else,
-        or have a margin.
+        or have a margin, unless numbers are lost by that.
 
         Args:
             pixels: (H, W, 3) uint8.
@@ -203,7 +203,7 @@ class Reader:
         lines = self._read_page(page)
         for other in self._other_pages(pixels) if _worst(lines) < ENOUGH else ():
             found = self._read_page(other)
-            if _worst(found) > _worst(lines):
+            if _worst(found) > _worst(lines) and len(found) >= _count_probable(lines):
                 page, lines = other, found
         return page, lines
 
@@ -234,21 +234,23 @@ class Reader:
 
     def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
-        first = self._read_lines(page, guesses[0]) if guesses else []
+        seen: dict[Region, Seen] = {}  # guesses have lines in common
+        first = self._read_lines(page, guesses[0], seen) if guesses else []
         whole = len(guesses) <= 2 and np.array_equal(page.inner, page.ink)
         if _worst(first) >= ENOUGH and whole:  # few lines, and nothing around them
             return first
-        return choose([first, *(self._read_lines(page, regions) for regions in guesses[1:])])
+        return choose([first, *(self._read_lines(page, regions, seen) for regions in guesses[1:])])
 
-    def _read_lines(self, page: Page, regions: list[Region]) -> list[Seen]:
-        seen = [self._read_line(page, region) for region in regions]
-        read = [line for line in seen if line.decoded.text]
-        return [line for line in read if not is_blot(line) and not is_ring(line, self.stages)]
-
-    def _read_line(self, page: Page, region: Region) -> Seen:
+    def _read_lines(
+        self, page: Page, regions: list[Region], seen: dict[Region, Seen]
+    ) -> list[Seen]:
         # Where no ink was found, what rises and falls slowly would be all that there is to see.
         darkness = page.darkness if page.ink.any() else page.flat
-        return read_region(self.recognizer, darkness, region)
+        for region in regions:
+            if region not in seen:
+                seen[region] = read_region(self.recognizer, darkness, region)
+        read = [seen[region] for region in regions if seen[region].decoded.text]
+        return [line for line in read if not is_blot(line) and not is_ring(line, self.stages)]
 
     def describe(self, page: Page, lines: list[Seen], scale: Scale) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
@@ -287,12 +289,14 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
     if decoded.probability < NO_DOUBT:
         strips = [strip, *(cut_strip(darkness, region, share) for share in VIEWS[1:])]
         views += [recognizer.read(other.image) for other in strips[1:]]
+        by_first = views
         if recognizer.second:
-            views += [recognizer.second.read(other.image) for other in strips]
+            views = by_first + [recognizer.second.read(other.image) for other in strips]
         decoded = decode(views)
-        if not decoded.text:  # as words should be; but they have more letters than one
-            by_first = decode(views[: len(VIEWS)])
-            decoded = by_first if len(by_first.text) == 1 else decoded
+        if recognizer.second and not decoded.text:  # as words should be read
+            alone = decode(by_first)
+            if len(alone.text) == 1:  # but they have more letters than one
+                views, decoded = by_first, alone
         decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
     return Seen(strip, decoded)
 
@@ -336,6 +340,10 @@ def choose(guesses: list[list[Seen]]) -> list[Seen]:
 
 def _texts(lines: list[Seen]) -> list[str]:
     return [line.decoded.text for line in lines]
+
+
+def _count_probable(lines: list[Seen]) -> int:
+    return sum(line.decoded.probability >= PROBABLE for line in lines)
 
 
 def _worst(lines: list[Seen]) -> float:

@@ -8,6 +8,7 @@ may be a second network in it, words.onnx, which has learned from lines with wor
 asked where the first one is in doubt.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -61,24 +62,32 @@ class Recognizer:
 def load_recognizer(path: str | Path) -> Recognizer:
     """Load an ONNX file, or a folder's model.onnx with the calibration and the network beside it.
 
+    A config.json that names another file by its checksum says nothing about this one.
+
     Raises:
         ModelError: there is none, or it is damaged, or does not read lines.
     """
     files = find_networks(path)
-    sessions = [_open_file(file) for file in files]
-    config = _read_config(files[0].with_name("config.json"), both=len(files) > 1)
+    contents = [_read_file(file) for file in files]
+    sessions = [_open_file(*both) for both in zip(files, contents, strict=True)]
+    config = _read_config(files[0].with_name("config.json"), contents)
     second = Recognizer(sessions[1]) if len(files) > 1 else None
     return Recognizer(sessions[0], **config, second=second)
 
 
-def _open_file(file: Path) -> onnxruntime.InferenceSession:
+def _read_file(file: Path) -> bytes:
     try:
-        return open_session(file.read_bytes())
+        return file.read_bytes()
     except OSError as error:
         raise ModelError(
             f"{file}: can't be read ({error.strerror}); expected a reader's model.onnx; "
             f"try the one that is shipped"
         ) from None
+
+
+def _open_file(file: Path, content: bytes) -> onnxruntime.InferenceSession:
+    try:
+        return open_session(content)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
 
@@ -134,20 +143,23 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
 RANGES = {"slope": (0.01, 100.0), "offset": (-50.0, 50.0), "threshold": (0.0, 1.0)}
 
 
-def _read_config(path: Path, *, both: bool) -> dict[str, Any]:
-    """Return the calibration of both networks or of the first by itself, or {} if there is none."""
+def _read_config(path: Path, networks: list[bytes]) -> dict[str, Any]:
+    """Return the calibration of one network or of both, or {} if there is none."""
     if not path.exists():
         return {}
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError(f"got {type(config).__name__}; expected an object")
-        config = config if both else config.get("first", config)
+        config = config if len(networks) > 1 else config.get("first", config)
+        checksum = hashlib.sha256(networks[-1]).hexdigest()
+        if config.get("sha256", checksum) != checksum:
+            return {}
         found = {key: float(config[key]) for key in RANGES if key in config}
         for key, (low, high) in RANGES.items():
             if key in found and not low <= found[key] <= high:
                 raise ValueError(f"got {key} {config[key]}; expected {low} to {high}")
-    except (OSError, ValueError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ModelError(
             f"{path}: {error}; expected what calibration wrote; try the model that is shipped"
         ) from None

@@ -23,7 +23,7 @@ def train_reader(
     resume: bool = False,
     overwrite: bool = False,
     data_dir: DataDir = None,
-    threads: Threads = 1,
+    threads: Threads = 2,
 ) -> None:
     """Train the network that reads numbers, calibrate it, and export it.
 

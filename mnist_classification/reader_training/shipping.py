@@ -89,7 +89,9 @@ def train_and_export(
     words = beside is not None
     settings = Settings(num_steps=steps, seed=seed, precision=precision, words=words)
     first = None if beside is None else find_model(beside).parent
-    if first is not None:  # what is wrong with it is said before an hour
+    if beside is not None and first is not None:  # what is wrong with it is said before an hour
+        if find_model(beside).name != FIRST:
+            raise ModelError(f"{beside}: expected a reader's folder, or {FIRST} in one")
         _read_first(first)
         if first.resolve() == output.resolve():
             raise RunError(f"{output}: is the reader to stand beside; try another --output")
@@ -157,8 +159,12 @@ def _read_first(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     config = config.get("first", config)
-    if not {"history", "environment"} <= config.keys():
-        raise ModelError(f"{file}: does not say how it learned; expected what train-reader wrote")
+    try:
+        _say_training(config)
+    except (KeyError, TypeError):
+        raise ModelError(
+            f"{file}: does not say how it learned; expected what train-reader wrote"
+        ) from None
     return config
 
 
@@ -174,9 +180,9 @@ model.onnx reads every line. Where it is in doubt, words.onnx is shown the line 
 probability of a number is the mean over both; what the first reads as a single digit is one.
 model.onnx learned from lines without words:
 {_say_training(config["first"])}
-words.onnx learned from lines of which 16% have a word beside the number, drawn by our pen, and its
-steps see 38 instead of 26 pixels to either side; the rest of this card is about its training, and
-about how sure both are together, of lines without words.
+words.onnx learned from numbers of which 16% have a word beside them, drawn by our pen, and from
+words alone; its steps see 38 instead of 26 pixels to either side. The rest of this card is about
+its training, and about how sure both are together, of lines without words.
 """
     rows = "\n".join(
         f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |"

@@ -42,7 +42,8 @@ class Settings:
         num_steps: batches of about 75 lines.
         settling: the share of the steps, the last ones, whose lines have signs as seldom as people
             write them.
-        learning_rate: at its peak, after `warmup_steps`; it falls to 0 as a cosine.
+        learning_rate: at its peak, after `warmup_steps`, a quarter of the steps at most; it falls
+            to 0 as a cosine.
         settling_rate: likewise, of the last steps.
         weight_decay: of AdamW.
         average_decay: of the moving average of the weights, per step.
@@ -78,9 +79,10 @@ class Settings:
         else:
             peak, count = self.settling_rate, self.num_steps - self.settles_at
             step -= self.settles_at
-        if step < self.warmup_steps:
-            return peak * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(count - self.warmup_steps, 1)
+        warmup = min(self.warmup_steps, count // 4)
+        if step < warmup:
+            return peak * (step + 1) / warmup
+        done = (step - warmup) / (count - warmup)
         return peak * 0.5 * (1 + float(np.cos(np.pi * done)))
 
     def identity(self) -> dict[str, Any]:

@@ -137,6 +137,7 @@ class Line:
         pen: half of its width; 0 for the scan as it is.
         edge: over how many pixels a stroke's ink fades.
         pressure: (N,) strength of the ink.
+        margins: top, bottom, left and right edge of what is shown of the strip.
     """
 
     digits: list[int]

@@ -59,6 +59,14 @@ def test_a_sloping_line_is_levelled():
     assert len(inked) > 0.7 * HEIGHT
 
 
+def test_rings_around_one_point_are_one_level_line():
+    y, x = np.mgrid[:200, :200]
+    away = np.hypot(x - 100, y - 100)
+    rings = sum((abs(away - radius) < 2 for radius in (40, 60, 80)), start=np.zeros((200, 200)))
+    (row,) = find_rows(rings > 0)
+    assert (row.left + row.right, row.top + row.bottom, row.slope) == (201, 201, 0)
+
+
 def test_dust_on_a_line_is_no_line_of_its_own():
     page = bars((50, 100), (80, 100))
     page[150:152, 200:202] = True

@@ -259,6 +259,13 @@ def test_arrays_that_are_no_pictures(array, part):
         load_pixels(array)
 
 
+def test_numbers_of_any_size_are_pixels():
+    infinite = Image.fromarray(np.array([[-np.inf, 0], [np.inf, np.nan]], np.float32))
+    np.testing.assert_array_equal(load_pixels(infinite)[0][:, :, 0], [[0, 128], [255, 128]])
+    huge = np.array([[-1e300, 0], [1e300, np.nan]])
+    np.testing.assert_array_equal(load_pixels(huge)[0][:, :, 0], [[0, 0], [255, 0]])
+
+
 def test_slow_formats_are_read_where_they_are_small(drawing):
     header = f"P6\n{drawing.shape[1]} {drawing.shape[0]}\n254\n".encode()
     pixels, _ = load_pixels(header + drawing.tobytes())

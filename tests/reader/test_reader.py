@@ -14,6 +14,8 @@ from scipy import ndimage
 import mnist_classification
 from mnist_classification import Digit, Line, Reader, Reading
 from mnist_classification.errors import PictureError
+from mnist_classification.reader import reader as reader_module
+from mnist_classification.reader.lines import prepare
 from mnist_classification.reader.reader import find_passed_over, read_region
 from mnist_classification.reader.recognizer import NUM_CLASSES, Recognizer
 from mnist_classification.reader.strips import Region, Strip
@@ -85,6 +87,14 @@ def test_two_networks_vote_where_the_first_is_in_doubt(first, second, expected):
     both = Saying(*first, second=other)
     assert read_region(both, np.zeros((32, 64)), Region(0, 0, 64, 32)).decoded.text == expected
     assert (both.asked, other.asked) == ((1, 0) if first[1] > 0.99 else (3, 3))
+
+
+def test_what_the_first_alone_says_has_its_own_probability():
+    alone, word = Saying("2", 0.8), Saying("", 0.9)
+    expected = read_region(alone, np.zeros((32, 64)), Region(0, 0, 64, 32)).decoded.probability
+    both = Saying("2", 0.8, second=word)
+    found = read_region(both, np.zeros((32, 64)), Region(0, 0, 64, 32)).decoded
+    assert (found.text, found.probability) == ("2", expected)
 
 
 def sixteen_bits(image):
@@ -391,6 +401,31 @@ def test_notes_beside_one_another_are_all_read(reader, mnist):
         note = np.array(colour) * (1 - digit[:, :, None]) + 40 * digit[:, :, None]
         table.paste(Image.fromarray(note.round().astype(np.uint8)), (left, 50))
     assert reader.read(table).text == "29"
+
+
+def test_numbers_on_a_sheet_and_beside_it_are_both_read(reader, mnist):
+    digits = np.zeros((420, 420))
+    for number, index in enumerate((8, 7, 47, 29, 35)):
+        top, left = (60, 110 + 70 * number) if number < 2 else (250, 70 * number - 30)
+        drawn = draw_digit(mnist.test.images[index], 70, 0)
+        digits[top : top + len(drawn), left : left + drawn.shape[1]] = drawn
+    board = np.full((420, 420, 3), (172.0, 132.0, 92.0))
+    board[180:400, 50:370] = (248, 246, 240)
+    page = board * (1 - digits[:, :, None]) + 25 * digits[:, :, None]
+    assert reader.read(page.round().astype(np.uint8)).text == "59\n212"
+
+
+def test_what_guesses_have_in_common_is_read_once(reader, monkeypatch):
+    line, other, asked = Region(0, 0, 60, 30), Region(0, 30, 60, 60), []
+
+    def note(recognizer, darkness, region):
+        asked.append(region)
+        return read_region(recognizer, darkness, region)
+
+    monkeypatch.setattr(reader_module, "propose", lambda _: [[line], [line, other], [other]])
+    monkeypatch.setattr(reader_module, "read_region", note)
+    reader._read_guesses(prepare(np.full((60, 60, 3), 200, np.uint8)))
+    assert asked == [line, other]
 
 
 def test_a_digit_by_a_felt_pen_is_no_blot(reader, mnist):

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from mnist_classification.errors import ModelError
-from mnist_classification.reader.recognizer import Recognizer, load_recognizer, open_session
+from mnist_classification.reader.recognizer import (
+    DEFAULT_THRESHOLD,
+    Recognizer,
+    load_recognizer,
+    open_session,
+)
 from mnist_classification.shipped import SHIPPED_READER
 
 
@@ -52,6 +57,7 @@ def test_a_folder_may_hold_a_second_network_and_a_file_is_one(tmp_path):
     assert alone.second is None
     config = json.loads((SHIPPED_READER / "config.json").read_text())
     assert alone.threshold == config["first"]["threshold"]
+    assert load_recognizer(SHIPPED_READER / "words.onnx").threshold == DEFAULT_THRESHOLD
     (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
     assert load_recognizer(tmp_path).second is None
     (tmp_path / "words.onnx").write_bytes(b"not ONNX")
@@ -66,8 +72,8 @@ def test_wrong_models_are_refused_in_words(tmp_path):
     with pytest.raises(ModelError, match=r"no model in ONNX form.*try"):
         load_recognizer(tmp_path)
     (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
-    huge = '{"slope": 1' + 400 * "0" + "}"
-    for config in ("{", '{"slope": 0}', '{"threshold": "high"}', "[]", huge):
+    huge, deep = '{"slope": 1' + 400 * "0" + "}", 100_000 * "["
+    for config in ("{", '{"slope": 0}', '{"threshold": "high"}', "[]", '{"first": 3}', huge, deep):
         (tmp_path / "config.json").write_text(config)
         with pytest.raises(ModelError, match=r"config\.json.*try"):
             load_recognizer(tmp_path)
@@ -96,6 +102,8 @@ def test_without_a_config_the_defaults_hold(tmp_path):
     assert (found.slope, found.offset) == (1.0, 0.0)
     (tmp_path / "config.json").write_text(json.dumps({"threshold": 0.5}))
     assert load_recognizer(tmp_path).threshold == 0.5
+    (tmp_path / "config.json").write_text(json.dumps({"threshold": 0.5, "sha256": "another's"}))
+    assert load_recognizer(tmp_path).threshold == DEFAULT_THRESHOLD
 
 
 def test_a_classifier_of_single_images_is_refused_in_one_line():

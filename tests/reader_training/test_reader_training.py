@@ -1,5 +1,7 @@
 """What the reader's network learns from, and that its training is what it says."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -159,6 +161,11 @@ def test_the_last_steps_have_fewer_signs_and_a_rate_that_starts_anew(source, gly
     last = range(settings.settles_at, settings.num_steps)
     assert settings.rate(1450) == settings.settling_rate == max(map(settings.rate, last))
     assert 0 < settings.rate(1699) < 0.01 * settings.settling_rate
+    for num_steps in (1, 2, 5, 300, 1000, 2000):  # fewer than the usual warm-ups
+        short = Settings(num_steps=num_steps)
+        rates = [short.rate(step) for step in range(num_steps)]
+        assert 0 < max(rates) <= short.learning_rate
+        assert num_steps < 300 or rates[-1] < 0.01 * short.settling_rate
 
     def count_signs(many_signs: bool) -> int:
         rng = np.random.default_rng(4)
@@ -417,7 +424,13 @@ def test_a_reader_to_stand_beside_is_looked_at_before_training(tmp_path):
     with pytest.raises(ModelError, match="expected what train-reader wrote"):
         train_and_export(tmp_path / "new", steps=1, beside=tmp_path)
     assert not (tmp_path / "new").exists()
-    config = '{"history": [], "environment": {}}'
+    (tmp_path / "config.json").write_text('{"history": [], "environment": {}}')
+    with pytest.raises(ModelError, match="expected what train-reader wrote"):
+        train_and_export(tmp_path / "new", steps=1, beside=tmp_path)
+    with pytest.raises(ModelError, match=r"words\.onnx: expected a reader's folder"):
+        train_and_export(tmp_path / "new", steps=1, beside=tmp_path / "words.onnx")
+    environment = {"processor": "", "threads": 1, "torch": ""}
+    config = json.dumps({"history": [], "environment": environment})
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(RunError, match="try another --output"):
         train_and_export(tmp_path, steps=1, beside=tmp_path / "model.onnx", overwrite=True)
