@@ -102,8 +102,7 @@ class Service:
         self.in_flight += 1
         try:
             # After the body nothing is received but the news that the client has left.
-            async with self.pool.idle(request.receive()) as worker:
-                status, content = await worker.read(boundary, body, self.limits.read_seconds)
+            status, content = await self.pool.read(boundary, body, request.receive)
         finally:
             self.in_flight -= 1
         return JsonResponse(content, status)

@@ -7,6 +7,7 @@ from ..errors import ServeError, unknown
 
 # The reader knows more; rare ones are rarely meant well.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF", "PPM", "QOI")
+LONGEST = 86_400  # seconds; no clock counts for ever
 READER_PIXELS = 50_000_000  # the reader itself refuses more
 
 
@@ -32,10 +33,13 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value, flag = getattr(self, field.name), field.name.replace("_", "-")
             if not isinstance(value, str) and not 0 < value < float("inf"):
-                flag = field.name.replace("_", "-")
                 raise ServeError(f"got --{flag} {value}; expected more than 0; try the default")
+            if field.name.endswith("_seconds") and value > LONGEST:
+                raise ServeError(
+                    f"got --{flag} {value}; expected at most {LONGEST}, a day; try the default"
+                )
         if self.max_pixels > READER_PIXELS:
             raise ServeError(
                 f"got --max-pixels {self.max_pixels}; expected at most {READER_PIXELS}, the "

@@ -1,8 +1,7 @@
 """The processes that read, one request at a time each, and who is given the next one.
 
     pool = await Pool.start(model, limits, workers=2)
-    async with pool.idle(request.receive()) as worker:
-        status, content = await worker.read(boundary, body, seconds=30)
+    status, content = await pool.read(boundary, body, request.receive)
 
 Processes and not threads: most of reading holds Python's lock, so two threads read hardly more than
 one and hold up who only asks for /healthz; and a process can be ended when a picture takes it too
@@ -15,18 +14,20 @@ import dataclasses
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, ServeError
 from .limits import Limits
 from .uploads import RefusedError
-from .worker import ANSWER, FAILED, REQUEST
+from .worker import ANSWER, FAILED, REQUEST, TAKEN
 
 LOG = logging.getLogger(__name__)
 START_SECONDS = 120  # for a process to load the reader, on a machine that has much else to do
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one that does both
 RETRY_SECONDS = 2  # before another try to replace a process
 # A process has one processor; more threads would only wait for each other.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -41,6 +42,10 @@ class BusyError(RefusedError):
 
 class GoneError(Exception):
     """The client has hung up."""
+
+
+class DeadError(Exception):
+    """The process had ended before it was asked."""
 
 
 class Worker:
@@ -59,16 +64,21 @@ class Worker:
 
         Raises:
             ModelError: the model is missing or damaged, or reads the number wrong.
-            ServeError: the process ends before it says anything.
+            ServeError: the process can't be started, or ends before it says anything.
         """
         settings = json.dumps([str(model), dataclasses.asdict(limits)])
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"{__package__}.worker", settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # decoders may print what they were given
-            env=os.environ | ONE_THREAD,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", f"{__package__}.worker", settings),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,  # decoders may print what they were given
+                env=os.environ | ONE_THREAD,
+            )
+        except OSError as error:
+            raise ServeError(
+                f"can't start a process that reads: {error.strerror}; try fewer --workers"
+            ) from None
         worker = cls(process, {})
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -91,19 +101,25 @@ class Worker:
         Raises:
             RefusedError: the reader fails on them.
             BusyError: they take too long, or the process ended. It is ended in any case.
+            DeadError: it had ended before.
         """
+        taken = b""
         try:
             async with asyncio.timeout(seconds):
                 head = boundary.encode("latin-1")
                 self.requests.write(REQUEST.pack(len(head), len(body)) + head)
                 self.requests.write(body)
                 await self.requests.drain()
+                taken = await self.answers.readexactly(len(TAKEN))
                 status, content = await self._answer()
         except BaseException as error:
             await self.end()  # what it would answer now is no answer to the next request
             if isinstance(error, TimeoutError):
                 raise BusyError(f"reading took more than {seconds:g} seconds") from None
             if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
+                if not taken:
+                    LOG.error("a process ended; another takes its place")
+                    raise DeadError from None
                 LOG.error("a process ended while it read; another takes its place")
                 raise BusyError("reading broke off") from None
             raise
@@ -117,7 +133,8 @@ class Worker:
         """End the process, whatever it does."""
         self.alive = False
         with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+            # Its own kill() would wait for one that has ended, and asyncio miss how it did.
+            os.kill(self.process.pid, KILL)
         self.requests.close()
         await self.process.wait()
 
@@ -141,10 +158,17 @@ class Pool:
 
         Raises:
             ModelError: the model is missing or damaged, or reads the number wrong.
+            ServeError: a process can't be started.
         """
         pool = cls(model, limits)
         await pool._add()  # alone, so that what is wrong is said once
-        await asyncio.gather(*(pool._add() for _ in range(workers - 1)))
+        others = (pool._add() for _ in range(workers - 1))
+        # All end before one's error is raised: on Python 3.11 who is cancelled while it starts a
+        # process waits for ever.
+        for error in await asyncio.gather(*others, return_exceptions=True):
+            if error is not None:
+                await pool.close()
+                raise error
         return pool
 
     @property
@@ -152,8 +176,29 @@ class Pool:
         """What there is to know about the model; {} while no process is alive."""
         return next(iter(self.workers)).facts if self.workers else {}
 
+    async def read(
+        self, boundary: str, body: bytearray, receive: Callable[[], Awaitable[Any]]
+    ) -> tuple[int, bytes]:
+        """Return status and JSON for the pictures of one request, from the next idle process.
+
+        Who was asked and had ended already is no reason to refuse: another one is asked.
+
+        Args:
+            receive: awaited, it returns when nobody waits for the answer any more.
+
+        Raises:
+            GoneError: that was so.
+            RefusedError: the reader fails on them.
+            BusyError: there is no process in time, they take too long, or the process ended.
+        """
+        for _ in range(len(self.workers) + 1):
+            with contextlib.suppress(DeadError):
+                async with self._idle(receive()) as worker:
+                    return await worker.read(boundary, body, self.limits.read_seconds)
+        raise BusyError("reading broke off")
+
     @contextlib.asynccontextmanager
-    async def idle(self, gone: Awaitable[Any]) -> AsyncIterator[Worker]:
+    async def _idle(self, gone: Awaitable[Any]) -> AsyncIterator[Worker]:
         """Wait for a process that has nothing to do, and keep it from others.
 
         Args:

@@ -1,8 +1,8 @@
 """One process that reads what the server hands it: `python -m mnist_classification.server.worker`.
 
 The server starts one per processor. A request comes on standard input and its answer goes to
-standard output, as `Request` and `Answer` below have it; the process ends where its input does. So
-a picture that brings a decoder down, or that takes too long, costs one request and no more.
+standard output, as REQUEST, TAKEN and ANSWER below have it; the process ends where its input does.
+So a picture that brings a decoder down, or that takes too long, costs one request and no more.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from .uploads import RefusedError, read_upload, to_json
 
 REQUEST = struct.Struct(">HQ")  # lengths of boundary and body, which follow
 ANSWER = struct.Struct(">HQ")  # status, and length of the JSON that follows
+TAKEN = b"+"  # comes before an answer: the request is here, and has to do with what happens now
 FAILED = 1  # "status" of an answer that says why no reader could be started, or what it fails on
 KNOWN_NUMBER = Path(__file__).with_name("known_number.png")
 KNOWN_TEXT = "2047"  # what is on it
@@ -78,6 +79,8 @@ def serve(reader: Any, limits: Limits, requests: BinaryIO, answers: BinaryIO) ->
         boundary_length, body_length = REQUEST.unpack(head)
         boundary = requests.read(boundary_length).decode("latin-1")
         body = requests.read(body_length)
+        answers.write(TAKEN)
+        answers.flush()
         try:
             send(answers, *read_upload(reader, limits, boundary, body))
         except RefusedError as error:

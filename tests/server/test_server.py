@@ -24,6 +24,7 @@ from mnist_classification import Reader
 from mnist_classification.errors import ServeError
 from mnist_classification.server.limits import Limits
 from mnist_classification.server.page import page_html
+from mnist_classification.server.pool import Pool
 from mnist_classification.server.run import _Server, bind
 from mnist_classification.server.uploads import RefusedError, split_form, to_json
 from mnist_classification.shipped import SHIPPED_READER
@@ -58,6 +59,7 @@ SMALL = (
     *("--send-seconds", str(SEND_SECONDS), "--read-seconds", "8"),
 )
 READ = request("POST", "/read", PICTURE)
+LONG_READ = request("POST", "/read", FILES["43 rows of ticks.png"]())
 
 
 @pytest.fixture(scope="module")
@@ -287,11 +289,13 @@ def test_connections_are_limited(server, client):
 def test_a_process_that_ends_or_hangs_is_replaced(how):
     with Served("--workers", "1", "--read-seconds", "2") as server:
         (worker,) = server.workers()
-        freeze([worker])
+        if how == "too slow":
+            freeze([worker])
+        before = processor_ticks(worker)
         with ThreadPoolExecutor(1) as threads:
-            waiting = threads.submit(exchange, server.port, READ)
+            waiting = threads.submit(exchange, server.port, LONG_READ)
             if how == "killed":
-                time.sleep(0.5)
+                wait_until(lambda: processor_ticks(worker) >= before + 10)  # it is at it
                 os.kill(worker, signal.SIGKILL)
             assert status(waiting.result()) == 503
         wait_until(lambda: status(exchange(server.port, READ)) == 200)
@@ -299,6 +303,24 @@ def test_a_process_that_ends_or_hangs_is_replaced(how):
         code, errors = server.stop()
         assert code == 0
         assert ("a process ended while it read" in errors) == (how == "killed")
+
+
+def processor_ticks(process):
+    """Return the hundredths of a second that a process has had a processor for."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+def test_processes_that_end_before_they_are_asked_cost_no_request():
+    with Served("--workers", "2") as server:
+        workers = server.workers()
+        freeze(workers)
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(exchange, server.port, READ)
+            time.sleep(0.5)  # one of them has it in its pipe
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            assert answer_of(waiting.result())["text"] == KNOWN_TEXT
+        assert server.stop()[0] == 0
 
 
 def test_a_process_that_ends_while_it_has_nothing_to_do_is_replaced():
@@ -411,8 +433,29 @@ def test_a_model_that_is_no_good_is_said_before_anything_listens(tmp_path):
         assert result.stdout == ""
 
 
+@pytest.mark.parametrize("call", [0, 1])
+def test_where_one_process_cannot_be_started_all_end(monkeypatch, call):
+    start, processes = asyncio.create_subprocess_exec, []
+
+    async def start_some(*arguments, **options):
+        if len(processes) == call:
+            raise OSError(24, "Too many open files")
+        processes.append(await start(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_some)
+    with pytest.raises(ServeError, match="can't start a process that reads: Too many open files"):
+        asyncio.run(Pool.start(SHIPPED_READER, Limits(), workers=3))
+    assert len(processes) == call
+    assert all(process.returncode is not None for process in processes)
+
+
 def test_limits_that_make_no_sense_are_refused():
-    for wrong in ({"max_pixels": 0}, {"send_seconds": float("nan")}, {"max_pixels": 10**9}):
+    wrong_limits = (
+        *({"max_pixels": 0}, {"max_pixels": 10**9}),
+        *({"send_seconds": float("nan")}, {"read_seconds": 1e308}),
+    )
+    for wrong in wrong_limits:
         with pytest.raises(ServeError, match="expected"):
             Limits(**wrong)
     with pytest.raises(ServeError, match="at most all of them together"):
