@@ -28,7 +28,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from mnist_classification.data import load_mnist  # noqa: E402
 from mnist_classification.files import write_atomically  # noqa: E402
 from mnist_classification.study.experiments import EXPERIMENTS  # noqa: E402
-from mnist_classification.study.tables import report, short_report  # noqa: E402
 
 mnist = cache(load_mnist)
 
@@ -50,11 +49,7 @@ def generate(kind: str, name: str, short: bool) -> str:
         module = max((stem for stem in stems if name.startswith(stem)), key=len)
         benchmark = importlib.import_module(module)
         return (benchmark.short_table if short else benchmark.table)(result) + "\n"
-    experiment, data = EXPERIMENTS[name], mnist()
-    rows = experiment.load(ROOT / "results" / "runs", data)
-    if short:
-        return short_report(experiment.short or experiment.tables, rows, data)
-    return report(experiment.tables, rows, data)
+    return EXPERIMENTS[name].report(ROOT / "results" / "runs", mnist(), short=short)
 
 
 def update(text: str) -> str:

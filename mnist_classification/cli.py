@@ -5,6 +5,7 @@ so that `--help` answers at once.
 """
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -44,6 +45,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # where the output goes
 SERVER_PACKAGES = ("onnx", "python_multipart", "starlette", "uvicorn")
 
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
@@ -98,14 +100,25 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         )
         code = 2
     except BrokenPipeError:  # whoever read our output has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 141
+    except OSError as error:
+        if debug or error.errno not in NO_ROOM:
+            raise
+        _drop_output()
+        print(f"error: can't write the output: {error.strerror}; try another disk", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", [])
         if _is_first():
             print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
         code = 143 if isinstance(stop, Terminated) else 130
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Send what is left of the output nowhere, so that it can't fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +206,17 @@ def test_missing_packages_are_named():
         "from mnist_classification.cli import main\nmain(['info'])"
     )
     assert_one_line_error(result, "torch is not installed", "pip install '.[train]'")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_has_no_room_gets_one_line():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mnist_classification", "info"]
+        done = subprocess.run(command, stdout=full, stderr=-1, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: can't write the output: No space left on device; try another disk\n"
+    )
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path):

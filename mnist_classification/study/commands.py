@@ -83,8 +83,8 @@ def experiment(
         timed, workers, threads, device, engine, address, checkpoints=checkpoints
     )
     directory = output or Path("runs") / name
-    failures = run_experiment(runs, directory, load_mnist(data_dir), options)
-    print(f"{len(runs) - len(failures)} of {len(runs)} results in {directory}")
+    count, failures = run_experiment(runs, directory, load_mnist(data_dir), options)
+    print(f"{count - len(failures)} of {count} results in {directory}")
     if failures:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in failures.items())
         raise ExperimentError(f"{len(failures)} runs failed: {reasons}")
@@ -114,13 +114,11 @@ def report(
 
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
-        experiment = EXPERIMENTS[name]
-        tables = (short and experiment.short) or experiment.tables
-        rows = experiment.load(results, data)
+        text = EXPERIMENTS[name].report(results, data, short=short)
     else:
         rows = load_results(find_results(Path(name)), data)
-        tables = folder_tables
-    print((short_report if short else report_text)(tables, rows, data), end="")
+        text = (short_report if short else report_text)(folder_tables, rows, data)
+    print(text, end="")
 
 
 def compare(

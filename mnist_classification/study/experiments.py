@@ -127,6 +127,20 @@ class Experiment:
             raise ResultError(f"{directory}: no results of this experiment here")
         return results
 
+    def report(self, directory: Path, data: Mnist, *, short: bool = False) -> str:
+        """Return its tables as Markdown, from a pool of runs.
+
+        Args:
+            short: as README has it: one table, without details.
+
+        Raises:
+            ResultError: as for `load`.
+        """
+        rows = self.load(directory, data)
+        if short:
+            return tables.short_report(self.short or self.tables, rows, data)
+        return tables.report(self.tables, rows, data)
+
 
 def _rows(
     recipes: Sequence[str | Recipe], seeds: Sequence[int], precision: str = "float32"

@@ -14,6 +14,8 @@ import dataclasses
 import json
 import math
 import re
+import types
+import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from ..files import write_atomically
 from ..recipes import RECIPES, Recipe, recipe_from_dict
 
 VERSION = 1
+ENVIRONMENT = ("processor", "threads", "torch")  # what tables say of it
+RECORD = ("train_loss", "train_accuracy")  # what pictures show of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,7 @@ def load_result(path: Path, data: Mnist) -> Result:
         if version != VERSION:
             raise ResultError(f"{path}: result of version {version}; expected {VERSION}; {advice}")
         result = Result(**content | {"recipe": recipe_from_dict(content["recipe"])})
+        _check_types(result)
         if result.data != data.fingerprint:
             raise ResultError(
                 f"{path}: measured on another data set (fingerprint {result.data[:12]}, expected "
@@ -157,6 +162,37 @@ def load_result(path: Path, data: Mnist) -> Result:
     except (ValueError, KeyError, TypeError, AttributeError, RecipeError) as error:
         raise ResultError(f"{path}: damaged: {error}; {advice}") from None
     return result
+
+
+def _check_types(result: Result) -> None:
+    """Refuse a result whose fields are not what the class says.
+
+    Raises:
+        ValueError: names the field.
+    """
+    for field, hint in typing.get_type_hints(Result).items():
+        value, parts = getattr(result, field), typing.get_args(hint)
+        kinds = parts if isinstance(hint, types.UnionType) else (typing.get_origin(hint) or hint,)
+        number = float in kinds and type(value) is int
+        if type(value) not in kinds and not number:
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"got {field} {str(value)[:40]!r}; expected {expected}")
+    if not set(ENVIRONMENT) <= result.environment.keys():
+        raise ValueError(f"got environment {[*result.environment]}; expected {[*ENVIRONMENT]}")
+    _check_history(result.history)
+
+
+def _check_history(history: list[Any]) -> None:
+    """Refuse records of epochs that do not say how training went.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for record in history:
+        if not isinstance(record, dict) or not all(
+            isinstance(record.get(key), int | float) for key in RECORD
+        ):
+            raise ValueError(f"got a record {str(record)[:40]!r}; expected {', '.join(RECORD)}")
 
 
 def load_results(paths: Iterable[Path], data: Mnist) -> dict[str, list[Result]]:
@@ -230,6 +266,10 @@ def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str
         history = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ResultError(f"{metrics}: damaged: {error}; train again") from None
-    if not all(isinstance(record, dict) and "train_accuracy" in record for record in history):
-        raise ResultError(f"{metrics}: no accuracies here; expected what `mnist train` wrote")
+    try:
+        _check_history(history)
+    except ValueError:
+        raise ResultError(
+            f"{metrics}: no accuracies here; expected what `mnist train` wrote"
+        ) from None
     return {re.sub(r"-seed\d+$", "", directory.name): [history]}

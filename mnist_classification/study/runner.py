@@ -31,14 +31,16 @@ from .engines import ENGINES, Options, Outcome
 from .experiments import Run
 from .results import Result, load_result, save_result
 
+LONGEST_NAME = 255  # bytes, of most file systems
+
 
 def run_experiment(
     runs: Sequence[Run], directory: Path, data: Mnist, options: Options
-) -> dict[str, str]:
-    """Do the runs that have no result yet; each leaves one result file.
+) -> tuple[int, dict[str, str]]:
+    """Do the runs that have no result yet, each once; each leaves one result file.
 
     Returns:
-        What went wrong, by file name; empty when every run has its result.
+        How many there are, and what went wrong, by file name; empty when each has its result.
 
     Raises:
         ResultError: a file in the way is damaged, or belongs to another recipe or data set.
@@ -53,7 +55,7 @@ def run_experiment(
     waiting = [run for run in runs if run not in done]
     failures: dict[str, str] = {}
     if not waiting:
-        return failures
+        return len(runs), failures
     events = ENGINES[options.engine](waiting, data, directory, options)
     with closing(events), _Display(runs, done) as display:  # type: ignore[type-var]
         for run, outcome in events:
@@ -64,7 +66,7 @@ def run_experiment(
             elif isinstance(outcome, str):
                 failures[run.file_name] = outcome
             display.show(run, outcome)
-    return failures
+    return len(runs), failures
 
 
 def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
@@ -77,13 +79,13 @@ def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
 def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     """Return the result that the run has in this folder; None if it has none."""
     path = directory / run.file_name
-    try:
-        if not path.exists():
-            return None
-    except OSError as error:  # a recipe with many changes has a long name
+    if len(run.file_name) > LONGEST_NAME:  # of a recipe with many changes
         raise ResultError(
-            f"{run.file_name[:60]}…: {error.strerror}; expected a file's name; try fewer changes"
-        ) from None
+            f"{run.file_name[:60]}…: file name too long; expected at most {LONGEST_NAME} "
+            f"characters; try fewer changes"
+        )
+    if not path.exists():
+        return None
     result = load_result(path, data)
     theirs = (result.recipe, result.pretrained_weights)
     if theirs != (run.recipe, file_checksum(run.pretrained_weights)):

@@ -113,7 +113,8 @@ class Comparison:
 
     Attributes:
         difference: mean after minus mean before.
-        interval: Welch's, at the confidence that Holm's correction asks for; 95% for one alone.
+        interval: Welch's, at the confidence that Holm's correction asks for, 95% for one alone; it
+            goes with the verdict, and the intervals of a family are not joint ones.
         p_value: two-sided, of Welch's t test, not corrected.
         detectable: the true difference that 80% of repetitions with as many seeds, and as much
             spread, would find at that confidence.

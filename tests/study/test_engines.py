@@ -43,7 +43,7 @@ def on_ray(data, tmp_path_factory):
     before = os.environ.get("RAY_ADDRESS")
     os.environ["RAY_ADDRESS"] = "127.0.0.1:1"
     try:
-        failures = run_experiment(runs, folder, data, options)
+        _, failures = run_experiment(runs, folder, data, options)
     finally:
         os.environ.pop("RAY_ADDRESS")
         if before:
@@ -72,7 +72,7 @@ def test_a_run_that_fails_on_ray_stops_no_other(on_ray):
 def test_what_is_done_needs_no_cluster(on_ray, data):
     folder, _ = on_ray
     nowhere = Options(engine="ray", address="127.0.0.1:1")
-    assert run_experiment([Run(GOOD, 0)], folder, data, nowhere) == {}
+    assert run_experiment([Run(GOOD, 0)], folder, data, nowhere) == (1, {})
 
 
 def test_a_task_writes_only_into_the_folder_that_is_meant(data, tmp_path, monkeypatch):

@@ -60,6 +60,10 @@ def replaced(old, new):
     return change
 
 
+def edited(text, **fields):
+    return json.dumps(json.loads(text) | fields)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -72,6 +76,11 @@ def replaced(old, new):
         (replaced('"predictions": "', '"predictions": "77777'), "predictions"),
         (replaced('"test_accuracy": 0.', '"test_accuracy": 0.0'), "predictions"),
         (replaced('"seed"', '"sead"'), "damaged"),
+        (lambda text: edited(text, total_seconds="x"), "got total_seconds 'x'; expected float"),
+        (lambda text: edited(text, commit=5), "got commit '5'; expected str or NoneType"),
+        (lambda text: edited(text, seed=True), "got seed 'True'; expected int"),
+        (lambda text: edited(text, environment={"torch": ""}), "expected .*'processor'"),
+        (lambda text: edited(text, history=[{"epoch": 1}]), "expected train_loss, train_accuracy"),
         (replaced('"seed": 0', '"seed": 1'), "expected what its name says"),
         (replaced('"precision": "float32"', '"precision": "bfloat16"'), "expected what its name"),
     ],
@@ -116,7 +125,12 @@ def test_histories_are_those_of_a_run_or_of_every_result(results, data, tmp_path
     (run / "metrics.jsonl").write_text('{"epoch": 1, "train_lo')
     with pytest.raises(ResultError, match=r"metrics\.jsonl: damaged"):
         load_histories(run, data)
-    for other in ("{}", "5", '{"step": 1, "train_loss": 0.5}'):  # the last is a reader's
+    for other in (
+        "{}",
+        "5",
+        '{"train_accuracy": 1}',
+        '{"step": 1, "train_loss": 0.5}',
+    ):  # the last is a reader's
         (run / "metrics.jsonl").write_text(other)
         with pytest.raises(ResultError, match=r"metrics\.jsonl: no accuracies here"):
             load_histories(run, data)

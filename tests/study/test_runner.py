@@ -151,7 +151,19 @@ def test_a_damaged_file_in_the_way_stops_an_experiment_before_it_begins(data, re
     with pytest.raises(ResultError, match=f"{run.file_name.replace('+', '.')}: damaged"):
         run_experiment([run], tmp_path, data, Options())
     shutil.copy(results / run.file_name, tmp_path)
-    assert run_experiment([run], tmp_path, data, Options()) == {}
+    assert run_experiment([run, run], tmp_path, data, Options()) == (1, {})
+
+
+def test_a_name_longer_than_a_file_may_have_is_refused_before_anything_is_trained(data, tmp_path):
+    fields = (
+        *("learning-rate", "filter-learning-rate", "adam-beta2", "label-smoothing", "pixel-mean"),
+        *("flip-probability", "gap-probability", "rotation-degrees", "stroke-strength", "shear"),
+        *("contrast-share", "noise-share", "scale-share", "warmup-share"),
+    )
+    run = Run(find_recipe("decay" + "".join(f"+{field}=0.25" for field in fields)), 0)
+    assert len(run.file_name) > 255
+    with pytest.raises(ResultError, match="file name too long; expected at most 255"):
+        run_experiment([run], tmp_path, data, Options())
 
 
 def test_a_result_of_another_recipe_by_that_name_is_not_taken(data, results, tmp_path):
