@@ -18,6 +18,9 @@ CONVEX = 0.9  # share of its convex hull that a sheet fills: it has no bays
 DIRECTIONS = 36  # in which the hull is looked at
 INNER = (0.002, 0.3)  # share of a sheet that is not of its colour: what is written on it
 EDGE = 2  # cells at the sheet's edge that are painted over too
+SHARP = (
+    0.45  # of the step to a sheet that is at its very edge; of a beam of light 0.3, of a ball 0.6
+)
 # Shares of the variance that two and three tones explain; of an even gradient 0.75 and 0.89.
 TWO_TONES, THREE_TONES = 0.82, 0.93
 TOUCHED = 0.01  # share of the picture's edges that ink takes up if it was cut out along its ink
@@ -26,7 +29,8 @@ TOUCHED = 0.01  # share of the picture's edges that ink takes up if it was cut o
 def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     """Return the picture with only its sheets left, all of it in the colour of the largest.
 
-    A sheet is what differs from the picture's edges, has no bays, and has something on it.
+    A sheet is what differs from the picture's edges, has a sharp edge and no bays, and something on
+    it.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -36,7 +40,7 @@ def cover_surroundings(pixels: np.ndarray) -> np.ndarray | None:
     """
     small, away, _ = _compare_with_edges(pixels)
     for differs in _part(away):
-        sheets = _find_sheets(differs)
+        sheets = _find_sheets(differs, away)
         if sheets:
             return _keep(sheets, [np.median(small[s & differs], axis=0) for s in sheets], pixels)
     return None
@@ -52,7 +56,7 @@ def _keep(sheets: list[np.ndarray], colours: list[np.ndarray], pixels: np.ndarra
     return covered.clip(0, 255).round().astype(np.uint8)
 
 
-def _find_sheets(differs: np.ndarray) -> list[np.ndarray]:
+def _find_sheets(differs: np.ndarray, away: np.ndarray) -> list[np.ndarray]:
     """Return the inner part of each sheet, (h, w) bool, the largest first."""
     sheets = []
     # What comes in from around a sheet, as between the rounds of a blot, is not written on it.
@@ -68,9 +72,21 @@ def _find_sheets(differs: np.ndarray) -> list[np.ndarray]:
         if not SMALLEST <= whole.mean() <= LARGEST or sheet.sum() < CONVEX * whole.sum():
             continue
         inner = ndimage.binary_erosion(whole, iterations=EDGE)
-        if INNER[0] <= (inner & enclosed).sum() / max(inner.sum(), 1) <= INNER[1]:
+        written = INNER[0] <= (inner & enclosed).sum() / max(inner.sum(), 1) <= INNER[1]
+        if written and _sharpness(whole, away) >= SHARP:
             sheets.append(inner)
     return sheets
+
+
+def _sharpness(sheet: np.ndarray, away: np.ndarray) -> float:
+    """Return how much of the step from what is around a sheet to it is made at its edge."""
+    inside = sheet & ~ndimage.binary_erosion(sheet, iterations=EDGE, border_value=1)
+    around = ~ndimage.binary_dilation(sheet)
+    outside = around & ndimage.binary_dilation(sheet, iterations=1 + EDGE)
+    if not outside.any():
+        return 1.0
+    step = float(np.median(away[sheet]) - np.median(away[around]))
+    return float(np.median(away[inside]) - np.median(away[outside])) / step if step > 0 else 0.0
 
 
 def add_margin(pixels: np.ndarray, width: int) -> np.ndarray | None:

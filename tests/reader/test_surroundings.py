@@ -65,6 +65,15 @@ def test_an_empty_note_is_no_sheet_and_neither_is_a_digit(mnist):
     assert sum(sheet is not None for sheet in found) <= 2
 
 
+@pytest.mark.parametrize(("blur", "is_sheet"), [(4, True), (16, False)])
+def test_a_sheet_has_an_edge_and_a_spot_of_light_has_none(blur, is_sheet):
+    _, there, ink = note()
+    share = ndimage.gaussian_filter(there.astype(float), blur)[:, :, None]
+    page = share * np.array(PAPER) + (1 - share) * np.array(TABLE)
+    covered = cover_surroundings(np.where(ink[:, :, None], INK, page).astype(np.uint8))
+    assert (covered is not None) == is_sheet
+
+
 def test_a_blot_is_no_sheet_with_paper_written_on_it():
     row, column = np.mgrid[:200, :300]
     pixels = np.full((200, 300, 3), PAPER, np.uint8)
