@@ -433,7 +433,7 @@ def table(result: dict[str, Any]) -> str:
         lines += [
             "",
             f"On {exact['strips']:,} strips the page's log-probabilities are at most "
-            f"{exact['largest_difference']:.1g} from ONNX Runtime's with the same weights; "
+            f"{exact['largest_difference']:.2g} from ONNX Runtime's with the same weights; "
             f"{exact['same']:.2%} of the texts are those of the shipped model.",
         ]
     return "\n".join(lines)

@@ -16,7 +16,8 @@ def block(
     """Return a convolution, what stands between it and its ReLU, and the ReLU.
 
     Pooling stands before the ReLU: the maximum commutes with a rising function, so outputs and
-    gradients are the same as after it, on a quarter of the elements.
+    gradients are the same as after it, on a quarter of the elements. Batch normalization behind it
+    has the statistics of the maxima.
     """
     return [Convolution(inputs, outputs, size, padding=padding), *between, nn.ReLU()]
 

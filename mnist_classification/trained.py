@@ -125,7 +125,7 @@ def predict(
         first, second = outputs.topk(2).values.unbind(1)
         unsure = first - second < unsure_margin
         moves = [(0, 0), *NEIGHBOURS[:unsure_moves]]
-        # The border is paper, so it may wrap.
+        # The border is paper in nearly all of MNIST's images, so it may wrap.
         views = torch.cat([pixels[unsure].roll(move, (2, 3)) for move in moves])
         seen = predict(network, views, batch_size).view(len(moves), -1, outputs.shape[1])
         outputs[unsure] = seen.mean(dim=0)

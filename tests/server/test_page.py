@@ -18,7 +18,7 @@ from onnx import helper
 from PIL import Image
 
 from mnist_classification.errors import ModelError
-from mnist_classification.reader.decoding import MOST, decode
+from mnist_classification.reader.decoding import MOST, decode, put_in
 from mnist_classification.server.page import page_html, read_layers
 from mnist_classification.shipped import SHIPPED_READER
 
@@ -195,6 +195,8 @@ async def test_a_long_number_is_decoded_as_the_reader_does(chromium, page_file):
     assert found["probability"] == pytest.approx(expected.probability)
     assert found["spans"] == expected.spans.tolist()
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-6)
+    longer = await code.evaluate("([views]) => putIn(views, decode(views), 0)", [[view.tolist()]])
+    assert longer["text"] == put_in([view], expected, [0]).text == expected.text
     await code.context.close()
 
 
@@ -250,6 +252,61 @@ async def test_the_answer_comes_while_the_pen_is_down(chromium, page_file):
 
 
 @in_browser
+async def test_the_paper_stays_where_it_is_however_many_rows_are_read(page):
+    before, _ = await place_of_paper(page)
+    lines = ((0.3, 0.05), (0.3, 0.4)), ((0.3, 0.55), (0.3, 0.95)), ((0.6, 0.05), (0.6, 0.4))
+    for line in lines:
+        await draw_line(page, *line)
+        await wait_for_answer(page)
+    assert await page.inner_text("#answer") == "11\n1"
+    assert (await place_of_paper(page))[0].tolist() == before.tolist()
+    fits = "(room) => room.scrollHeight <= room.clientHeight"
+    assert await page.eval_on_selector("#room", fits)
+
+
+@in_browser
+async def test_what_was_cleared_meanwhile_is_not_shown(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    await draw_line(page, *ONE)
+    await wait_for_answer(page)
+    shown = await page.evaluate("""() => {
+      reader = { postMessage() {} }; // the answer to this question comes when it is too late
+      asked = { whole: true, since: 0 };
+      clear();
+      answered([{ text: "7", sure: true, digits: [] }]);
+      return [find("answer").textContent, find("spoken").textContent]; }""")
+    assert "7" not in "".join(shown)
+    await page.context.close()
+
+
+TOUCHES = """(events) => {
+  pad.setPointerCapture = () => {}; // of made pointers there is none
+  for (const [kind, pointerType, pointerId, x, y] of events)
+    pad.dispatchEvent(new PointerEvent(kind, { pointerType, pointerId, clientX: x, clientY: y }));
+  return strokes.map((stroke) => stroke.length); }"""
+
+
+@in_browser
+async def test_the_hand_that_holds_a_pen_does_not_write(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    (x, y), _ = await place_of_paper(page)
+    pen = [["pointermove", "pen", 6, x + 50, y + 20 * i] for i in range(2, 5)]
+    events = [
+        ["pointerdown", "touch", 5, x + 200, y + 90],
+        ["pointerdown", "pen", 6, x + 50, y + 20],
+        ["pointermove", "touch", 5, x + 205, y + 90],
+        *pen,
+        ["pointerup", "pen", 6, x + 50, y + 80],
+        ["pointerup", "touch", 5, x + 205, y + 90],
+        ["pointerdown", "touch", 7, x + 200, y + 90],
+    ]
+    assert await page.evaluate(TOUCHES, events) == [4]
+    await page.evaluate("penSeen -= 2000")  # a finger, later
+    assert await page.evaluate(TOUCHES, events[-1:]) == [4, 1]
+    await page.context.close()
+
+
+@in_browser
 async def test_bars_strip_and_layers_show_what_the_network_made_of_it(page):
     await draw_line(page, *ONE)
     await wait_for_answer(page)
@@ -292,6 +349,9 @@ async def test_a_number_can_be_drawn_and_undone_by_keyboard(chromium, page_file)
     await page.keyboard.press("Enter")
     await wait_for_answer(page)
     assert await page.inner_text("#answer") == "Nothing here yet"
+    assert await page.evaluate("document.activeElement.id") == "pad"
+    await page.keyboard.press("ArrowRight")  # a pen that is up only moves
+    assert await page.evaluate("document.body.dataset.state") == "read"
     assert complaints == []
     await page.context.close()
 
@@ -400,6 +460,7 @@ async def test_a_picture_is_read_by_the_server(chromium, server, kind):
     await wait_for_answer(page)
     await hand_over(page, kind)
     await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    assert await page.inner_text("#spoken") == " ".join(KNOWN_TEXT) + ", sure"
     assert await page.locator("#digits > li").count() == len(KNOWN_TEXT)
     assert await page.is_visible("#photo")
     await page.click("#clear")
@@ -424,6 +485,24 @@ async def test_a_picture_that_comes_while_the_pen_is_down_lifts_it(chromium, ser
     await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
     assert await page.is_visible("#photo")
     assert complaints == []
+    await page.context.close()
+
+
+@in_browser
+async def test_a_picture_that_is_being_read_is_not_nothing(chromium, server):
+    page = await open_page(chromium, server.url, [])
+    await draw_line(page, *ONE)
+    await wait_for_answer(page)
+    await page.click("summary")
+    await page.locator("#layers figure").first.wait_for()
+    await page.evaluate("() => { askServer = () => new Promise(() => {}); }")
+    await hand_over(page, "drop")
+    assert await page.inner_text("#answer") == "Reading the picture …"
+    assert await page.inner_text("#spoken") == "Reading the picture …"
+    assert await page.locator("#layers figure").count() == 0
+    assert not await page.evaluate("upload.signal.aborted")
+    await page.click("#clear")
+    assert await page.evaluate("upload.signal.aborted")
     await page.context.close()
 
 

@@ -9,9 +9,7 @@
 
 const BLANK = 10;
 const TINY = 1e-30;
-// Digits of a text whose neighbours are tried; their cost grows with its cube. Fewer than in
-// reader/decoding.py, since the answer is awaited while the pen moves.
-const MOST = 16;
+const MOST = 16; // digits of a text whose neighbours are tried; their cost grows with its cube
 // Of a text's probability: one with a digit more, where there is ink for it, has at least that. Less
 // than in reader/decoding.py, since here only a pen makes ink: a straight 1 is no wall of a form.
 const LIKELY = 0.1;
@@ -23,9 +21,11 @@ function decode(views) {
   return text ? refine(views, text) : { text, probability, probabilities: [], spans: [] };
 }
 
-// What a row says with one digit more, behind `place` others; if that can be.
+// What a row says with one digit more, behind `place` others; if that can be. A text of more than
+// MOST digits stays as it is.
 function putIn(views, found, place) {
   const { text } = found;
+  if (text.length > MOST) return found;
   const digits = [...Array(10).keys()];
   const longer = digits.map((digit) => text.slice(0, place) + digit + text.slice(place));
   const better = mostProbable(views, longer);

@@ -11,6 +11,8 @@ let strokes = []; // arrays of [x, y] in pixels of the paper
 let size = { width: 0, height: 0 };
 let drawn = null; // that size when the last stroke was, and the strokes' scale since then
 let pointer = null; // the one that is drawing
+let palm = false; // whether that is a touch, which may be a hand's before its pen is there
+let penSeen = -Infinity; // when a pen was last at the paper
 let cursor = null; // where the keyboard's pen is, and whether it is down
 
 const penWidth = () => Math.min(14, Math.max(4, size.height * 0.03));
@@ -32,9 +34,15 @@ function draw() {
     context.lineWidth = 2;
     context.stroke();
   }
-  find("undo").disabled = !strokes.length;
-  find("clear").disabled = !strokes.length && find("photo").hidden;
+  disable(find("undo"), !strokes.length);
+  disable(find("clear"), !strokes.length && find("photo").hidden);
   find("hint").hidden = strokes.length > 0 || !find("photo").hidden;
+}
+
+// A button that has the focus hands it on: else the keyboard would have to find the paper anew.
+function disable(button, off) {
+  if (off && document.activeElement === button) pad.focus({ preventScroll: true });
+  button.disabled = off;
 }
 
 // A curve through the middles between points.
@@ -60,7 +68,7 @@ function resize() {
     const factor = scale / drawn.scale;
     drawn.scale = scale;
     strokes = strokes.map((stroke) => stroke.map(([x, y]) => [x * factor, y * factor]));
-    cursor = null;
+    if (cursor) cursor = { x: cursor.x * factor, y: cursor.y * factor, down: cursor.down };
   }
   size = { width, height };
   for (const canvas of [pad, find("boxes")]) {
@@ -72,9 +80,13 @@ function resize() {
 }
 
 let drawing = 0;
+function drawSoon() {
+  if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; draw(); });
+}
+
 function changed(options) {
   drawn = null;
-  if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; draw(); });
+  drawSoon();
   ask(options);
 }
 
@@ -91,18 +103,31 @@ function addPoints(event) {
   }
 }
 
+const HAND = 1000; // milliseconds after a pen in which a touch is the hand that holds it
+
 pad.addEventListener("pointerdown", (event) => {
-  if (pointer !== null || event.button !== 0) return; // a second finger, the palm, another button
+  if (event.button !== 0) return;
+  if (event.pointerType === "touch" && event.timeStamp - penSeen < HAND) return;
+  if (pointer !== null) {
+    if (!palm || event.pointerType !== "pen") return; // a second finger
+    strokes.pop(); // the hand was there before its pen
+  }
   event.preventDefault();
   pad.focus({ preventScroll: true, focusVisible: false });
   pad.setPointerCapture(event.pointerId);
   pointer = event.pointerId;
+  palm = event.pointerType === "touch";
   cursor = null;
   closePhoto();
   strokes.push([]);
   addPoints(event);
   changed({ since: event.timeStamp });
 });
+
+for (const kind of ["pointerdown", "pointermove", "pointerup"])
+  pad.addEventListener(kind, ({ pointerType, timeStamp }) => {
+    if (pointerType === "pen") penSeen = timeStamp;
+  });
 
 pad.addEventListener("pointermove", (event) => {
   if (event.pointerId !== pointer) return;
@@ -140,7 +165,8 @@ pad.addEventListener("keydown", (event) => {
     }
   }
   if (cursor.down) strokes.at(-1).push([cursor.x, cursor.y]);
-  changed({ whole: !cursor.down, since: event.timeStamp });
+  if (way && !cursor.down) drawSoon();
+  else changed({ whole: !cursor.down, since: event.timeStamp });
 });
 for (const kind of ["focus", "blur"]) pad.addEventListener(kind, draw);
 
@@ -225,8 +251,9 @@ function answered(rows) {
   const doubtful = whole && !rested && rows.some((row) => row.doubtful);
   asked = null;
   free = performance.now();
-  if (find("photo").hidden) {
-    show(rows, whole && !doubtful);
+  const gone = next && !strokes.length; // what it is about was cleared meanwhile
+  if (find("photo").hidden && !gone) {
+    show(rows, whole && !doubtful && !next);
     if (!rested && rows.length) {
       if (milliseconds.length > 999) milliseconds.shift();
       milliseconds.push(Math.round(performance.now() - since));
@@ -258,6 +285,7 @@ function show(rows, final, empty = emptyWords(rows)) {
   const sure = written.length > 0 && written.every((row) => row.sure);
   answer.className = written.length ? "" : "empty";
   answer.replaceChildren(...(written.length ? spellRows(written) : [empty]));
+  fit(answer);
   verdict.textContent = written.length ? (sure ? "sure" : "not sure") : "";
   verdict.className = sure ? "sure" : "unsure";
   showDigits(written);
@@ -266,6 +294,15 @@ function show(rows, final, empty = emptyWords(rows)) {
     const spoken = written.map((row) => row.text.split("").join(" ")).join(", ");
     find("spoken").textContent = spoken ? `${spoken}, ${verdict.textContent}` : answer.textContent;
   }
+}
+
+// Make what is read as large as there is room for.
+function fit(answer) {
+  answer.style.fontSize = "";
+  const largest = parseFloat(getComputedStyle(answer).fontSize);
+  const room = find("room");
+  for (let share = 0.85; share > 0.3 && room.scrollHeight > room.clientHeight; share *= 0.85)
+    answer.style.fontSize = `${share * largest}px`;
 }
 
 const emptyWords = (rows) => (rows.length ? "No digit that I know" : "Nothing here yet");
@@ -410,6 +447,7 @@ find("inside").addEventListener("toggle", () => ask({ whole: true }));
 
 const served = location.protocol === "http:" || location.protocol === "https:";
 let reading = 0; // which picture the newest question is about
+let upload = null; // of that picture
 let boxes = [];
 
 function notice(words) {
@@ -429,11 +467,12 @@ async function readPicture(file) {
   const photo = find("photo");
   photo.src = URL.createObjectURL(file);
   photo.hidden = false;
-  show([], true);
+  show([], true, "Reading the picture …");
+  showLayers([]);
   draw();
   drawBoxes();
-  notice("Reading the picture …");
-  const answer = await askServer(file);
+  upload = new AbortController();
+  const answer = await askServer(file, upload);
   if (number !== reading) return; // another picture came, or it was put away
   notice(answer.error ?? "");
   const rows = (answer.lines ?? []).map((line) => ({ ...line, digits: line.digits ?? [] }));
@@ -443,12 +482,15 @@ async function readPicture(file) {
 }
 
 // What the server says; `error` where it says nothing, or nothing that can be understood.
-async function askServer(file) {
+async function askServer(file, stop) {
   let response;
+  const late = setTimeout(() => stop.abort(), 90000);
   try {
-    response = await fetch("read", { method: "POST", body: file, signal: AbortSignal.timeout(90000) });
+    response = await fetch("read", { method: "POST", body: file, signal: stop.signal });
   } catch {
     return { error: "The server does not answer. Is `mnist serve` still running?" };
+  } finally {
+    clearTimeout(late);
   }
   const answer = await response.json().catch(() => null);
   const said = answer?.error ?? answer?.detail;
@@ -460,6 +502,7 @@ function closePhoto() {
   const photo = find("photo");
   if (photo.hidden) return;
   reading++;
+  upload?.abort();
   URL.revokeObjectURL(photo.src);
   photo.removeAttribute("src");
   photo.hidden = true;
