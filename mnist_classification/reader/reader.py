@@ -26,7 +26,7 @@ from .ink import EIGHT
 from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
 from .picture import Picture, Scale, load_pixels
 from .recognizer import Recognizer, load_recognizer
-from .strips import HEIGHT, STEP, Region, Strip, cut_strip
+from .strips import HEIGHT, STEP, Region, Strip, cut_strip, find_marks
 
 VIEWS = (1.0, 0.85, 0.7)  # shares of a strip's height that a line is shown at
 NO_DOUBT = 0.98  # probability from which on more views changed nothing on made lines
@@ -36,6 +36,7 @@ THICKEST = 0.42  # a stroke's width to the digit's extent; more is a blot
 HARDLY, PROBABLE, ENOUGH = 0.1, 0.5, 0.9
 ROOM = 0.25  # of the longer side, a margin around ink that reaches the edges
 INKED = 0.4  # of full ink, where a digit's box ends
+FOUND = 0.5  # of a digit's ink that was found as ink on the page; of a shade's less
 DARK = 0.7  # of a digit's darkest place: a patch that is nowhere so dark is paper, not its ink
 TALL = 0.6  # of the height of the digits beside it: a shape that may be one
 MISSED = 8  # shapes that may be digits; where there are more they are something else
@@ -250,7 +251,11 @@ class Reader:
             if region not in seen:
                 seen[region] = read_region(self.recognizer, darkness, region)
         read = [seen[region] for region in regions if seen[region].decoded.text]
-        return [line for line in read if not is_blot(line) and not is_ring(line, self.stages)]
+        return [
+            line
+            for line in read
+            if not (is_blot(line) or is_ring(line, self.stages) or is_shade(line, page.ink))
+        ]
 
     def describe(self, page: Page, lines: list[Seen], scale: Scale) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
@@ -361,6 +366,18 @@ def is_blot(line: Seen) -> bool:
         filled = label in LOOPED and stroke > THICKEST * max(bottom - top, right - left)
         blots += filled or not place.any()
     return 2 * blots > len(line.decoded.text)
+
+
+def is_shade(line: Seen, ink: np.ndarray) -> bool:
+    """Say whether what looks like a single digit is light and shade, hardly any of it ink.
+
+    Args:
+        ink: (H, W) bool, of the page.
+    """
+    if len(line.decoded.text) != 1 or line.decoded.probability >= NO_DOUBT:
+        return False
+    dark = line.strip.image >= INKED
+    return bool(find_marks(ink, line.strip)[dark].sum() < FOUND * dark.sum())
 
 
 def is_ring(line: Seen, stages: Stages = ALL_STAGES) -> bool:

@@ -15,6 +15,7 @@ HEIGHT = 32  # pixels of a strip
 PADDING = 8  # pixels of nothing at either end
 STEP = 2  # pixels along the strip per step of the network
 PAPER = 20  # percentile of a line's pixels that is surely paper, however thick the pen
+MARKED = 0.2  # share of a strip's pixel that is marked on the page
 LONGEST = 1600  # pixels along the line; what is longer is squeezed
 
 
@@ -85,6 +86,16 @@ def cut_strip(darkness: np.ndarray, region: Region, share: float = 1.0) -> Strip
     top = (HEIGHT - rows) // 2
     image[top : top + rows, PADDING : PADDING + columns] = small
     return Strip(image, region, (wide / columns, high / rows), (PADDING, top))
+
+
+def find_marks(marks: np.ndarray, strip: Strip) -> np.ndarray:
+    """Return where a page's marks, (H, W) bool, are on a strip: (32, L) bool."""
+    part, _ = _level(marks.astype(np.float32), strip.region)
+    (high, wide), (across, down), (left, top) = part.shape, strip.scale, strip.first
+    rows, columns = round(high / down), round(wide / across)
+    found = np.zeros(strip.image.shape, bool)
+    found[top : top + rows, left : left + columns] = _resize(part, rows, columns) >= MARKED
+    return found
 
 
 def _level(darkness: np.ndarray, region: Region) -> tuple[np.ndarray, Region]:

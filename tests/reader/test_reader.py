@@ -16,7 +16,7 @@ from mnist_classification import Digit, Line, Reader, Reading
 from mnist_classification.errors import PictureError
 from mnist_classification.reader import reader as reader_module
 from mnist_classification.reader.lines import prepare
-from mnist_classification.reader.reader import find_passed_over, read_region
+from mnist_classification.reader.reader import find_passed_over, is_shade, read_region
 from mnist_classification.reader.recognizer import NUM_CLASSES, Recognizer
 from mnist_classification.reader.strips import Region, Strip
 
@@ -38,6 +38,24 @@ def three(mnist):
     digit = draw_digit(image, 70, 0)
     page[25 : 25 + len(digit), 20 : 20 + digit.shape[1]] = digit
     return Image.fromarray((255 - page * 235).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("certainty", "text", "found", "expected"),
+    [
+        (0.8, "1", 0.2, True),
+        (0.8, "1", 0.8, False),
+        (0.999, "1", 0.2, False),  # no doubt
+        (0.8, "11", 0.2, False),
+    ],
+)
+def test_a_doubtful_digit_that_is_hardly_ink_is_shade(certainty, text, found, expected):
+    darkness, ink = np.zeros((32, 64), np.float32), np.zeros((32, 64), bool)
+    darkness[:, 28:32] = 1
+    ink[: round(32 * found), 28:32] = True
+    line = read_region(Saying(text, certainty), darkness, Region(0, 0, 64, 32))
+    assert line.decoded.text == text
+    assert is_shade(line, ink) == expected
 
 
 def test_shapes_in_which_no_digit_was_read_are_found():
