@@ -28,6 +28,7 @@ from .options import (
     Precision,
     PretrainedWeights,
     Threads,
+    convert_exactly,
 )
 from .pictures.commands import visualize
 from .reader.commands import predict
@@ -41,7 +42,7 @@ app = App(
     name="mnist",
     help="Train, test and compare the classic MNIST networks.\n\n"
     "Example: mnist train --recipe decay --seed 1",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), converter=convert_exactly),
     suppress_keyboard_interrupt=False,  # main says how to resume, and gives the exit code
 )
 

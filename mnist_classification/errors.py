@@ -7,6 +7,8 @@ one line and exits with code 2; a program catches `MnistError`.
 import difflib
 from collections.abc import Iterable
 
+LONG, SHOWN = 40, 10  # names: of a longer list so many are shown
+
 
 class MnistError(Exception):
     """Anything that the user can mend; the text says how."""
@@ -53,8 +55,9 @@ class ServeError(MnistError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, with the nearest known name and the whole list."""
+    """Say that `name` is no `kind`, with the nearest known name and the list, if it is not long."""
     known = list(known)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}"
+    shown = known if len(known) <= LONG else [*known[:SHOWN], f"and {len(known) - SHOWN} more"]
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(shown)}"

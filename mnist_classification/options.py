@@ -1,9 +1,25 @@
 """Options that several commands of `mnist` share."""
 
+import typing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token, convert
+
+
+def convert_exactly(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Convert what was given as cyclopts does, but 1.5 is no whole number, not 2.
+
+    Raises:
+        CoercionError: it is none where one is wanted.
+    """
+    kinds = (kind, *typing.get_args(kind))
+    for token in tokens if int in kinds and float not in kinds else ():
+        if "." in token.value:
+            raise CoercionError(token=token, target_type=int)
+    return convert(kind, tokens)
+
 
 DataDir = Annotated[
     Path | None,

@@ -258,9 +258,9 @@ def find_recipe(text: str) -> Recipe:
     changes: dict[str, Any] = {}
     for assignment in assignments:
         flag, equals, value = assignment.partition("=")
-        if not equals:
-            raise RecipeError(f"got {assignment!r} in {text!r}; expected field=value")
-        changes[flag.replace("-", "_")] = value
+        if not equals or (field := flag.replace("-", "_")) in changes:
+            raise RecipeError(f"got {assignment!r} in {text!r}; expected field=value, once each")
+        changes[field] = value
     return with_changes(RECIPES[name], changes)
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .device import deterministic
-from .errors import ModelError, RecipeError
+from .errors import DataError, ModelError, RecipeError
 from .files import make_folder, write_atomically
 from .model import Network, build, to_pixels
 from .recipes import Recipe, recipe_from_dict, settings
@@ -61,7 +61,15 @@ class Trained:
 
         Args:
             precision: `float32` or `bfloat16`; None for the one it was trained in.
+
+        Raises:
+            DataError: they are of another shape or type.
         """
+        if images.shape[1:] != (28, 28) or str(images.dtype).removeprefix("torch.") != "uint8":
+            raise DataError(
+                f"got images of shape {tuple(images.shape)}, {images.dtype}; expected "
+                f"(N, 28, 28) uint8, ink 255 on 0; try (255 * images).astype('uint8')"
+            )
         precision = precision or self.precision
         device = next(self.network.parameters()).device
         probabilities = []

@@ -9,7 +9,7 @@ import torch
 from conftest import assert_same_weights
 
 from mnist_classification.device import environment
-from mnist_classification.errors import ModelError
+from mnist_classification.errors import DataError, ModelError
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import find_recipe
 from mnist_classification.trained import Trained, load_model, model_card, predict
@@ -50,6 +50,9 @@ def test_model_survives_the_disk(small, tmp_path):
     assert (loaded.recipe, loaded.seed, loaded.history) == (trained.recipe, 3, trained.history)
     assert loaded.test_accuracy == 0.5
     assert (loaded.predict(small.test.images) == trained.predict(small.test.images)).all()
+    for images in (small.test.images / 255, small.test.images[0], small.test.images[:, None]):
+        with pytest.raises(DataError, match=r"expected \(N, 28, 28\) uint8"):
+            loaded.predict(images)
 
 
 @pytest.fixture

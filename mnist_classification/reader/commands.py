@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imports that would slow --help down
     from .reader import Line, Reader, Reading
 
 STANDARD_INPUT = "-"
+SOFTWARE = "mnist predict --explain"  # in the pictures that it writes
 
 
 def predict(
@@ -46,6 +47,8 @@ def predict(
     names = [name for picture in pictures for name in _expand(picture)]
     if explain and len(names) != 1:
         raise PictureError(f"got {len(names)} pictures with --explain; expected one")
+    if explain:
+        _check_explanation(explain)
     reader = _load_reader(model)
     broken = []
     with track_if_long("reading", len(names)) as step:
@@ -128,6 +131,8 @@ def _explain(
     """Read one picture, and write what each stage made of it."""
     import io
 
+    from PIL.PngImagePlugin import PngInfo
+
     from ..files import write_atomically
     from .explain import draw_stages
     from .picture import load_pixels
@@ -142,9 +147,28 @@ def _explain(
         page, seen = reader.look(pixels)
         reading = reader.describe(page, seen, scale)
         buffer = io.BytesIO()
-        draw_stages(page, seen, reading).save(buffer, "PNG")
+        marked = PngInfo()
+        marked.add_text("Software", SOFTWARE)
+        draw_stages(page, seen, reading).save(buffer, "PNG", pnginfo=marked)
         write_atomically(output, buffer.getvalue())
         yield reading
+
+
+def _check_explanation(output: Path) -> None:
+    """Refuse to write over a file that is no explanation, such as the picture itself."""
+    from PIL import Image
+
+    if output.suffix.lower() != ".png":
+        raise PictureError(f"got --explain {output}; expected a name that ends in .png")
+    if not output.exists():
+        return
+    try:
+        with Image.open(output, formats=["PNG"]) as image:
+            ours = image.info.get("Software") == SOFTWARE
+    except OSError:
+        ours = False
+    if not ours:
+        raise PictureError(f"{output}: is there, and no explanation of ours; try another name")
 
 
 def _in_words(reading: "Reading") -> str:

@@ -57,7 +57,7 @@ SUFFIXES = (
 # Once for all: filters that come and go with each picture are not safe between threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-Picture = str | Path | bytes | Image.Image | np.ndarray
+Picture = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
 Scale = tuple[float, float]  # across and down
 
 
@@ -65,9 +65,9 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, Scale]:
     """Return a picture upright and opaque, (H, W, 3) uint8, and original pixels per pixel of it.
 
     Args:
-        picture: path, the bytes of a file, a PIL image, or an array: (H, W), (H, W, 1 to 4);
-            floating point numbers are taken as 0 to 1 if none is above 1, else as 0 to 255; uint16
-            as 0 to 65,535, other integers as 0 to 255.
+        picture: path, the bytes of a file, an open binary file, a PIL image, or an array: (H, W),
+            (H, W, 1 to 4); floating point numbers are taken as 0 to 1 if none is above 1, else as 0
+            to 255; uint16 as 0 to 65,535, other integers as 0 to 255.
 
     Raises:
         PictureError: it can't be read, or is larger than 50 megapixels or than such a file can be.
@@ -77,9 +77,15 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, Scale]:
             return _load(picture, own=False)
         if isinstance(picture, np.ndarray):
             return _load(_from_array(picture))
-        if isinstance(picture, bytes):
-            with _open(io.BytesIO(picture)) as image:
+        content = picture.read(MAX_BYTES + 1) if hasattr(picture, "read") else picture
+        if isinstance(content, bytes | bytearray | memoryview):
+            with _open(io.BytesIO(content)) as image:
                 return _load(image)
+        if not isinstance(picture, str | Path):
+            raise PictureError(
+                f"got {type(picture).__name__}; expected a path, bytes, an open binary file, a PIL "
+                f"image or an array"
+            )
         with _open_file(Path(picture)) as file, _open(file) as image:
             return _load(image)
     except PictureError as error:

@@ -175,7 +175,7 @@ class Reader:
         self.stages = stages
 
     def read(self, picture: Picture) -> Reading:
-        """Read one picture: a path, the bytes of a file, a PIL image or an array.
+        """Read one picture: a path, a file or its bytes, a PIL image or an array.
 
         Raises:
             PictureError: it can't be read. A picture without numbers gives an empty reading.
@@ -184,7 +184,13 @@ class Reader:
         return self.describe(*self.look(pixels), scale)
 
     def read_many(self, pictures: Iterable[Picture]) -> Iterator[Reading]:
-        """Read pictures in order; what can't be read gives a reading with `error`."""
+        """Read pictures in order; what can't be read gives a reading with `error`.
+
+        Raises:
+            PictureError: it is one path, not several pictures.
+        """
+        if isinstance(pictures, str | bytes):
+            raise PictureError("got one picture; expected several; try read")
         for picture in pictures:
             try:
                 yield self.read(picture)

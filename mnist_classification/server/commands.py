@@ -6,6 +6,7 @@ from typing import Annotated, get_type_hints
 
 from cyclopts import Parameter
 
+from ..errors import ServeError
 from ..shipped import SHIPPED_READER
 from .limits import Limits
 
@@ -57,6 +58,9 @@ def serve(
     serve(model, host, port, workers, chosen)
 
 
+PAGE_TITLE = b"<title>Write a number</title>"
+
+
 def page(
     *,
     output: Annotated[Path, Parameter(help="HTML file")] = Path("digits.html"),
@@ -72,6 +76,8 @@ def page(
     from .page import page_html
 
     content = page_html(model)
+    if output.is_file() and PAGE_TITLE not in output.read_bytes():
+        raise ServeError(f"{output}: is there, and no page of ours; try another --output")
     make_folder(output.parent)
     write_atomically(output, content)
     print(output)

@@ -18,6 +18,8 @@ from .limits import Limits
 from .pool import Pool
 from .protocol import LimitedProtocol
 
+WORKERS_PER_CORE = 4  # more would only wait for one another
+
 
 def serve(model: Path, host: str, port: int, workers: int | None, limits: Limits) -> None:
     """Answer requests until SIGTERM or Ctrl-C, then finish those that are in flight.
@@ -27,8 +29,12 @@ def serve(model: Path, host: str, port: int, workers: int | None, limits: Limits
         ServeError: the port is taken, or no process that reads can be started.
         KeyboardInterrupt: after Ctrl-C.
     """
-    if workers is not None and workers < 1:
-        raise ServeError(f"got --workers {workers}; expected 1 or more; try the default")
+    most = WORKERS_PER_CORE * count_cores()
+    if workers is not None and not 1 <= workers <= most:
+        raise ServeError(
+            f"got --workers {workers}; expected 1 to {most}, {WORKERS_PER_CORE} per processor; "
+            f"try the default"
+        )
     asyncio.run(_serve(model, bind(host, port), workers or count_cores(), limits))
 
 

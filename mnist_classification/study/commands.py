@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ExperimentError
+from ..errors import ExperimentError, ResultError, unknown
 from ..options import DataDir, Device, Holdout, Json, Precision, PretrainedWeights
 
 RESULTS = Path("results/runs")  # what is committed
@@ -115,6 +115,8 @@ def report(
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
         text = EXPERIMENTS[name].report(results, data, short=short)
+    elif not Path(name).is_dir():
+        raise ResultError(unknown("experiment or folder", name, EXPERIMENTS))
     else:
         rows = load_results(find_results(Path(name)), data)
         text = (short_report if short else report_text)(folder_tables, rows, data)

@@ -407,6 +407,9 @@ def _with_weights(runs: list[Run], weights: Path | None) -> list[Run]:
     return runs
 
 
+MOST_NUMBERS = 100_000
+
+
 def parse_numbers(what: str, text: str) -> list[int]:
     """Return the numbers of "3", "0-4" or "1,5,8-9", each once, in that order.
 
@@ -422,6 +425,8 @@ def parse_numbers(what: str, text: str) -> list[int]:
         if len(ends) > 2 or not all(end.isdecimal() for end in ends):
             raise ExperimentError(f"got {what} {text!r}; expected such as 0-4 or 1,5,8")
         first, last = int(ends[0]), int(ends[-1])
+        if last - first >= MOST_NUMBERS:
+            raise ExperimentError(f"got {what} {part!r}; expected fewer than {MOST_NUMBERS:,}")
         if first > last:
             raise ExperimentError(f"got {what} {part!r}, which runs backwards; try {last}-{first}")
         numbers += range(first, last + 1)

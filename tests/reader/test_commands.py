@@ -100,6 +100,21 @@ def test_explain_draws_the_stages(pictures, tmp_path):
         assert len(image.convert("RGB").getcolors(10**6)) > 10
 
 
+def test_explain_writes_over_nothing_but_its_own(pictures, tmp_path):
+    for name in ("4.png", "notes.png"):
+        output = tmp_path / name
+        output.write_bytes((pictures / "4.png").read_bytes() if name == "4.png" else b"milk, eggs")
+        before = output.read_bytes()
+        result = run_command("predict", pictures / "4.png", "--explain", output)
+        assert_one_line_error(result, f"{output}: is there, and no explanation of ours")
+        assert output.read_bytes() == before
+    jpeg = run_command("predict", pictures / "4.png", "--explain", tmp_path / "4.jpg")
+    assert_one_line_error(jpeg, "4.jpg; expected a name that ends in .png")
+    for _ in range(2):
+        again = run_command("predict", pictures / "4.png", "--explain", tmp_path / "stages.png")
+        assert again.returncode == 0, again.stderr
+
+
 def test_nothing_is_said_to_be_nothing(tmp_path):
     Image.new("L", (40, 40), 255).save(tmp_path / "blank.png")
     result = run_command("predict", tmp_path / "blank.png")

@@ -1,6 +1,7 @@
 """Files of every kind become the same pixels; broken and hostile ones become one line."""
 
 import contextlib
+import io
 import struct
 import subprocess
 import sys
@@ -242,6 +243,17 @@ def test_garbage_exif_does_not_matter(drawing):
     marker = b"\xff\xe1" + struct.pack(">H", 40) + b"Exif\0\0" + b"II*\0" + b"\xff" * 28
     with_exif = whole[:2] + marker + whole[2:]
     np.testing.assert_array_equal(load_pixels(with_exif)[0], load_pixels(whole)[0])
+
+
+def test_an_open_file_is_read_as_its_bytes_are(drawing, tmp_path):
+    content = encode(Image.fromarray(drawing), "PNG")
+    (tmp_path / "drawing.png").write_bytes(content)
+    with (tmp_path / "drawing.png").open("rb") as file:
+        for picture in (io.BytesIO(content), file, bytearray(content), memoryview(content)):
+            np.testing.assert_array_equal(load_pixels(picture)[0], drawing)
+    for nothing in (None, 7, [1, 2], io.StringIO("text")):
+        with pytest.raises(PictureError, match="expected a path, bytes, an open binary file"):
+            load_pixels(nothing)
 
 
 @pytest.mark.parametrize(

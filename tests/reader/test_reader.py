@@ -474,6 +474,11 @@ def test_many_are_read_as_one_is_and_the_broken_is_named(reader, mnist):
             np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
     with pytest.raises(PictureError):
         reader.read(b"broken")
+    with pytest.raises(PictureError, match="got one picture; expected several"):
+        list(reader.read_many("page.jpg"))
+    assert [reading.error is None for reading in reader.read_many([None, pictures[0]])] == [
+        *(False, True),
+    ]
 
 
 def test_many_threads_share_one_reader(reader, mnist):

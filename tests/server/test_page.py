@@ -572,6 +572,16 @@ async def test_the_policy_stops_what_is_not_the_page_s_own(chromium, page_file):
     await page.context.close()
 
 
+def test_a_page_is_written_over_no_other_file(tmp_path):
+    notes = tmp_path / "notes.html"
+    notes.write_text("<!DOCTYPE html>milk, eggs")
+    assert_one_line_error(run_command("page", "--output", notes), "is there, and no page of ours")
+    assert notes.read_text() == "<!DOCTYPE html>milk, eggs"
+    for _ in range(2):
+        again = run_command("page", "--output", tmp_path / "new.html")
+        assert again.returncode == 0, again.stderr
+
+
 def test_a_models_file_makes_a_page_as_its_folder_does(tmp_path):
     (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "model.onnx").read_bytes())
     assert page_html(tmp_path / "model.onnx") == page_html(tmp_path)

@@ -463,6 +463,7 @@ def test_limits_that_make_no_sense_are_refused():
     with pytest.raises(ServeError, match="did you mean 'JPEG'"):
         Limits(formats="PNG,JPG")
     assert_one_line_error(run_command("serve", "--max-parts", "-1"), "--max-parts -1")
+    assert_one_line_error(run_command("serve", "--workers", "1000000"), "4 per processor")
 
 
 # Its parts
