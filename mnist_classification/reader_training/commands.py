@@ -1,5 +1,6 @@
 """`mnist train-reader`: arguments and exit codes only."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,9 @@ def train_reader(
     `mnist predict --model`. With --beside runs/reader it holds that reader's network, too, and
     where that one is in doubt both are asked.
     """
+    # Threads that wait for each other must not spin: who draws the lines wants a processor, too.
+    # It is read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..device import use_threads
     from .shipping import train_and_export
 
