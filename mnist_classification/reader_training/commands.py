@@ -38,20 +38,26 @@ def train_reader(
     # It is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..device import use_threads
+    from ..run import CHECKPOINTS
     from .shipping import train_and_export
 
     use_threads(threads)
-    made = train_and_export(
-        output,
-        steps=steps,
-        seed=seed,
-        holdout=holdout,
-        workers=workers,
-        beside=beside,
-        resume=resume,
-        overwrite=overwrite,
-        data_dir=data_dir,
-    )
+    try:
+        made = train_and_export(
+            output,
+            steps=steps,
+            seed=seed,
+            holdout=holdout,
+            workers=workers,
+            beside=beside,
+            resume=resume,
+            overwrite=overwrite,
+            data_dir=data_dir,
+        )
+    except KeyboardInterrupt as stop:
+        if any(output.glob(CHECKPOINTS)):
+            stop.add_note("continue with the same command and --resume")
+        raise
     found = made.calibration
     print(
         f"{output}: {made.size:,} bytes; of the held-back lines on which a number was read "

@@ -9,7 +9,7 @@ import torch
 from mnist_classification.errors import ModelError, RunError
 from mnist_classification.reader.recognizer import load_recognizer
 from mnist_classification.reader.strips import STEP
-from mnist_classification.reader_training import calibration
+from mnist_classification.reader_training import calibration, shipping
 from mnist_classification.reader_training.calibration import (
     RIGHT_IF_SURE,
     apply_logistic,
@@ -17,6 +17,7 @@ from mnist_classification.reader_training.calibration import (
     choose_threshold,
     fit_logistic,
 )
+from mnist_classification.reader_training.commands import train_reader
 from mnist_classification.reader_training.export import export_onnx, fold
 from mnist_classification.reader_training.glyphs import (
     LETTER,
@@ -283,6 +284,18 @@ def interrupt(settings, source, folder):
 
     with pytest.raises(KeyboardInterrupt), Interrupted(folder, settings.identity()) as run:
         train(settings, source, run)
+
+
+def test_who_stops_the_command_is_told_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(output, **_):
+        (output / "checkpoint-0200.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shipping, "train_and_export", interrupted)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # the command would leave it so
+    with pytest.raises(KeyboardInterrupt) as stop:
+        train_reader(output=tmp_path, threads=None)
+    assert stop.value.__notes__ == ["continue with the same command and --resume"]
 
 
 def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
