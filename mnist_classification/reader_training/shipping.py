@@ -88,10 +88,11 @@ def train_and_export(
     precision = pick_precision("auto", torch.device("cpu"))
     words = beside is not None
     settings = Settings(num_steps=steps, seed=seed, precision=precision, words=words)
-    first = None if beside is None else find_model(beside).parent
-    if beside is not None and first is not None:  # what is wrong with it is said before an hour
+    first = None
+    if beside is not None:  # what is wrong with it is said before an hour
         if find_model(beside).name != FIRST:
             raise ModelError(f"{beside}: expected a reader's folder, or {FIRST} in one")
+        first = find_model(beside).parent
         _read_first(first)
         if first.resolve() == output.resolve():
             raise RunError(f"{output}: is the reader to stand beside; try another --output")
