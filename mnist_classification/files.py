@@ -1,6 +1,7 @@
 """Write files so that a reader, or a crash, sees the old content or the new, never a part."""
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -29,9 +30,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would follow the model around
         os.replace(temporary, path)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunError(
             f"can't write {path}: {error.strerror}; nothing was replaced; "
-            f"free some space or choose another folder"
+            f"{'free some space' if full else 'choose another folder'}"
         ) from error
     finally:
         if temporary is not None:

@@ -78,7 +78,7 @@ class Recipe:
     ] = "sum"
     pixel_mean: Annotated[float, "subtracted from pixels in [0, 1]", FINITE] = 0.0
     pixel_std: Annotated[float, "divides the pixels after that", POSITIVE] = 1.0
-    images_per_epoch: Annotated[int, "training images drawn for each epoch; 0 = all", COUNT] = 0
+    images_per_epoch: Annotated[int, "images drawn for each epoch, at most all; 0 = all", COUNT] = 0
     sampling: Annotated[
         Literal["uniform", "importance", "early-importance"],
         "of fewer than all: any; or hard ones more often, once most were shown or from epoch 2 on",
