@@ -9,7 +9,6 @@ import errno
 import io
 import json
 import os
-import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -29,6 +28,7 @@ from .options import (
     PretrainedWeights,
     Threads,
     convert_exactly,
+    this_command,
 )
 from .pictures.commands import visualize
 from .reader.commands import predict
@@ -221,7 +221,7 @@ def train(
             result = f"{name.capitalize()} accuracy {_percent(evaluation)}"
             run.finish(trained, model_card(trained, result, where))
     except KeyboardInterrupt as stop:
-        stop.add_note(f"continue with: {_this_command(any(directory.glob(CHECKPOINTS)))}")
+        stop.add_note(f"continue with: {this_command(any(directory.glob(CHECKPOINTS)))}")
         raise
     if _is_first():
         print(f"{name} accuracy {_percent(evaluation)}; model saved in {directory}")
@@ -359,19 +359,3 @@ def _percent(evaluation: Any) -> str:
         f"{evaluation.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}, "
         f"{evaluation.errors} errors in {total:,} images)"
     )
-
-
-def _this_command(resume: bool) -> str:
-    """Return what the user typed, to be typed again; with --resume where there is a checkpoint."""
-    program, *arguments = sys.argv
-    python, command = ["python3"], []
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        python = ["torchrun", "--standalone", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
-        command = [*python, "--no-python"]
-    if program.endswith("__main__.py"):
-        head = [*python, "-m", __package__]
-    else:
-        head = [*python, program] if program.endswith(".py") else [*command, Path(program).name]
-    if resume:
-        arguments = [a for a in arguments if a not in ("--resume", "--overwrite")] + ["--resume"]
-    return shlex.join(head + arguments)

@@ -18,17 +18,28 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         RunError: the disk is full or the folder can't be written; what stood at `path` still does.
     """
-    if isinstance(content, str):
-        content = content.encode("utf-8")
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(contents: dict[Path, bytes | str]) -> None:
+    """Write files as `write_atomically` does, each renamed when all are on the disk.
+
+    Raises:
+        RunError: likewise; all that stood there still does.
+    """
+    temporary: list[str] = []
+    path = Path()
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would follow the model around
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+            temporary.append(name)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # mkstemp gives 0600, which would follow the model around
+        for name, path in zip(temporary, contents, strict=True):
+            os.replace(name, path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunError(
@@ -36,9 +47,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             f"{'free some space' if full else 'choose another folder'}"
         ) from error
     finally:
-        if temporary is not None:
+        for name in temporary:
             with contextlib.suppress(OSError):  # renamed already, unless something failed
-                os.unlink(temporary)
+                os.unlink(name)
 
 
 def make_folder(path: Path) -> None:

@@ -1,5 +1,8 @@
 """Options that several commands of `mnist` share."""
 
+import os
+import shlex
+import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,3 +44,19 @@ PretrainedWeights = Annotated[
     Parameter(help="safetensors file with torchvision's names, for AlexNet to start from"),
 ]
 Json = Annotated[bool, Parameter(name="--json", help="print one JSON object")]
+
+
+def this_command(resume: bool) -> str:
+    """Return what the user typed, to be typed again; with --resume where there is a checkpoint."""
+    program, *arguments = sys.argv
+    python, command = ["python3"], []
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        python = ["torchrun", "--standalone", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
+        command = [*python, "--no-python"]
+    if program.endswith("__main__.py"):
+        head = [*python, "-m", __package__]
+    else:
+        head = [*python, program] if program.endswith(".py") else [*command, Path(program).name]
+    if resume:
+        arguments = [a for a in arguments if a not in ("--resume", "--overwrite")] + ["--resume"]
+    return shlex.join(head + arguments)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PATIENCE = 2.0  # seconds that nobody minds waiting without a bar
+SILENCE = 60.0  # seconds without a line where there is no bar
 
 
 class Progress(Protocol):
@@ -31,14 +32,26 @@ class Progress(Protocol):
 
 
 @contextmanager
-def track(name: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on stderr, a line where it is no terminal; call what it yields at each step."""
+def track(name: str, steps: int, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Show a bar on stderr; call what it yields at each step.
+
+    Where stderr is no terminal there is a line, and another each minute.
+    """
     if not sys.stderr.isatty():
         print(name, file=sys.stderr, flush=True)
-        yield lambda: None
+        said = time.monotonic()
+
+        def step() -> None:
+            nonlocal done, said
+            done += 1
+            if time.monotonic() - said > SILENCE:
+                print(f"{name}, {done:,} of {steps:,}", file=sys.stderr, flush=True)
+                said = time.monotonic()
+
+        yield step
         return
     with _bar() as bar:
-        task = bar.add_task(name, total=steps)
+        task = bar.add_task(name, total=steps, completed=done)
         yield lambda: bar.advance(task)
 
 

@@ -1,4 +1,12 @@
-from mnist_classification.progress import TerminalProgress
+from mnist_classification import progress
+from mnist_classification.progress import TerminalProgress, track
+
+
+def test_where_there_is_no_terminal_a_line_says_now_and_then_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENCE", 0.0)
+    with track("steps", 12, done=10) as advance:
+        advance()
+    assert capsys.readouterr().err == "steps\nsteps, 11 of 12\n"
 
 
 def test_time_left_is_rounded_to_whole_seconds_before_it_is_split(capsys):

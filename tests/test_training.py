@@ -22,7 +22,7 @@ def test_every_recipe_learns(small, name):
     recipe = find_recipe(name)
     if recipe.num_epochs:
         recipe = dataclasses.replace(recipe, num_epochs=2)
-    trained = fit(recipe, small)
+    trained = fit(recipe, dataclasses.replace(small, train=small.train[:450]))
     assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
     probabilities = trained.predict(small.test.images)
     assert probabilities.shape == (len(small.test), 10)

@@ -67,7 +67,8 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, Scale]:
     Args:
         picture: path, the bytes of a file, an open binary file, a PIL image, or an array: (H, W),
             (H, W, 1 to 4); floating point numbers are taken as 0 to 1 if none is above 1, else as 0
-            to 255; uint16 as 0 to 65,535, other integers as 0 to 255.
+            to 255; (H, W) uint16 as the range that they have, as in a grey file of 16 bits, other
+            uint16 as 0 to 65,535, other integers as 0 to 255.
 
     Raises:
         PictureError: it can't be read, or is larger than 50 megapixels or than such a file can be.
@@ -127,8 +128,8 @@ def is_picture_name(path: Path) -> bool:
 def _open_file(path: Path) -> BinaryIO:
     try:
         if not path.is_file():  # nor is a device or a pipe, which may never end
-            kind = "a folder" if path.is_dir() else "no file of that name"
-            raise PictureError(f"{kind}; expected a picture")
+            kind = "a pipe or a device" if path.exists() else "no file of that name"
+            raise PictureError(f"{'a folder' if path.is_dir() else kind}; expected a picture")
         return path.open("rb")
     except OSError as error:
         raise PictureError(f"can't be read: {error.strerror}") from None
@@ -309,6 +310,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise PictureError(f"got an array of {array.dtype}; expected numbers")
     values: Any = array
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
+        if array.ndim == 2:
+            return Image.fromarray(array.astype(np.int32))
         values = array / 257
     elif array.dtype.kind in "fb":
         with np.errstate(over="ignore"):  # as infinity

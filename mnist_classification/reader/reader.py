@@ -187,9 +187,11 @@ class Reader:
         """Read pictures in order; what can't be read gives a reading with `error`.
 
         Raises:
-            PictureError: it is one path, not several pictures.
+            PictureError: it is one picture, not several.
         """
-        if isinstance(pictures, str | bytes):
+        flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
+        one = isinstance(pictures, str | Path | bytes | bytearray | memoryview | Image.Image)
+        if one or flat or hasattr(pictures, "read"):
             raise PictureError("got one picture; expected several; try read")
         for picture in pictures:
             try:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..errors import ModelError
+from ..progress import track
 from ..reader.reader import read_region
 from ..reader.recognizer import Recognizer
 from ..reader.strips import Region
@@ -23,6 +24,7 @@ from .writing import write_line
 RIGHT_IF_SURE = 0.98  # on made lines, which are harder than pictures
 LINES = 20_000  # with 6,000 the threshold differed by 0.02 from one set of lines to the next
 LONGEST = 8  # digits
+MOST_SLOPE, MOST_OFFSET = 50.0, 25.0  # of the regression, where right and wrong lines lie apart
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,28 @@ def calibrate(
     """Read lines of held-back writers and find what their probabilities are worth.
 
     Raises:
-        ModelError: no threshold makes the network right often enough.
+        ModelError: the network reads too few lines, or no threshold makes it right often enough.
     """
     probabilities, right = read_lines(recognizer, source, count, seed)
     chosen, rest = np.s_[: len(right) // 2], np.s_[len(right) // 2 :]
+    if not right[chosen].any() or right[chosen].all():
+        raise ModelError(
+            f"got {right.sum()} of {len(right)} made lines read right; expected some right and "
+            f"some wrong to calibrate by; try more --steps"
+        )
     slope, offset = fit_logistic(probabilities[chosen], right[chosen])
     after = apply_logistic(probabilities, slope, offset)
     threshold = choose_threshold(after[chosen], right[chosen])
     sure = after[rest] >= threshold
+    if not sure.any():
+        raise _never_sure()
     return Calibration(
         slope=slope,
         offset=offset,
         threshold=threshold,
         exact=float(right[rest].mean()),
         coverage=float(sure.mean()),
-        right_if_sure=float(right[rest][sure].mean()) if sure.any() else float("nan"),
+        right_if_sure=float(right[rest][sure].mean()),
         error_before=calibration_error(probabilities[rest], right[rest]),
         error=calibration_error(after[rest], right[rest]),
         lines=len(right),
@@ -87,17 +96,19 @@ def read_lines(
     """Return the probability of each line on which a number is read, and whether it is right."""
     rng = np.random.default_rng([seed, 17])
     probabilities, right = [], []
-    for _ in range(0, count, 50):
-        lines = [
-            write_line(source.hands, rng, int(rng.integers(0, LONGEST + 1))) for _ in range(50)
-        ]
-        for line, darkness in zip(lines, source.photographs(lines, rng), strict=True):
-            top, bottom, left, end = line.margins
-            region = Region(left, top, end, bottom)
-            decoded = read_region(recognizer, darkness, region).decoded
-            if decoded.text:
-                probabilities.append(decoded.probability)
-                right.append(decoded.text == "".join(map(str, line.digits)))
+    with track("lines to calibrate by", count) as advance:
+        for _ in range(0, count, 50):
+            lines = [
+                write_line(source.hands, rng, int(rng.integers(0, LONGEST + 1))) for _ in range(50)
+            ]
+            for line, darkness in zip(lines, source.photographs(lines, rng), strict=True):
+                top, bottom, left, end = line.margins
+                region = Region(left, top, end, bottom)
+                decoded = read_region(recognizer, darkness, region).decoded
+                if decoded.text:
+                    probabilities.append(decoded.probability)
+                    right.append(decoded.text == "".join(map(str, line.digits)))
+                advance()
     return np.array(probabilities), np.array(right)
 
 
@@ -119,7 +130,8 @@ def fit_logistic(probabilities: np.ndarray, right: np.ndarray) -> tuple[float, f
         return -float(np.where(right, np.log(p), np.log(1 - p)).mean())
 
     slope, offset = minimize(cross_entropy, [1.0, 0.0], method="Nelder-Mead").x
-    return float(max(slope, 0.05)), float(offset)
+    slope = np.clip(slope, 0.05, MOST_SLOPE)
+    return float(slope), float(np.clip(offset, -MOST_OFFSET, MOST_OFFSET))
 
 
 def choose_threshold(probabilities: np.ndarray, right: np.ndarray) -> float:
@@ -134,8 +146,15 @@ def choose_threshold(probabilities: np.ndarray, right: np.ndarray) -> float:
     ends = np.append(np.diff(probabilities[order]) < 0, True)
     enough = np.flatnonzero((share_right >= RIGHT_IF_SURE) & ends)
     if len(enough) == 0:
-        raise ModelError(f"no threshold makes the network right {RIGHT_IF_SURE:.1%} of the time")
+        raise _never_sure()
     return float(probabilities[order[enough[-1]]])
+
+
+def _never_sure() -> ModelError:
+    return ModelError(
+        f"got no probability from which on {RIGHT_IF_SURE:.1%} of made lines are read right; "
+        f"expected a network that can be sure; try more --steps"
+    )
 
 
 def calibration_error(probabilities: np.ndarray, right: np.ndarray, bins: int = 15) -> float:

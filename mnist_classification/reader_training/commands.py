@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..options import DataDir, Threads
+from ..options import DataDir, this_command
 
 SHIPPED_STEPS = 16_400
 
@@ -24,7 +24,7 @@ def train_reader(
     resume: bool = False,
     overwrite: bool = False,
     data_dir: DataDir = None,
-    threads: Threads = 2,
+    threads: Annotated[int, Parameter(help="processor threads")] = 2,
 ) -> None:
     """Train the network that reads numbers, calibrate it, and export it.
 
@@ -55,8 +55,7 @@ def train_reader(
             data_dir=data_dir,
         )
     except KeyboardInterrupt as stop:
-        if any(output.glob(CHECKPOINTS)):
-            stop.add_note("continue with the same command and --resume")
+        stop.add_note(f"continue with: {this_command(any(output.glob(CHECKPOINTS)))}")
         raise
     found = made.calibration
     print(

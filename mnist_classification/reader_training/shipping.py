@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data import load_mnist
+from ..data import Examples, load_mnist
 from ..device import environment, pick_precision
-from ..errors import ModelError, RunError
-from ..files import write_atomically
+from ..errors import DataError, ModelError, RunError
+from ..files import write_together
 from ..reader.recognizer import FIRST, SECOND, find_model, load_recognizer
 from ..run import RunDirectory, check_seed
 from .calibration import RIGHT_IF_SURE, Calibration, calibrate
@@ -85,6 +85,8 @@ def train_and_export(
         )
     data = load_mnist(data_dir, holdout=holdout)
     assert data.holdout is not None
+    _check_digits(data.train)
+    _check_digits(data.holdout)
     precision = pick_precision("auto", torch.device("cpu"))
     words = beside is not None
     settings = Settings(num_steps=steps, seed=seed, precision=precision, words=words)
@@ -96,16 +98,27 @@ def train_and_export(
         _read_first(first)
         if first.resolve() == output.resolve():
             raise RunError(f"{output}: is the reader to stand beside; try another --output")
-    seen = {"data": data.fingerprint, "holdout": holdout}
+    seen = {"data": data.fingerprint, "holdout": holdout, "beside": _checksum(first)}
     identity = settings.identity() | seen
-    source = LineSource(make_glyphs(data.train, seed), words=words)
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
+        source = LineSource(make_glyphs(data.train, seed), words=words)
         network, history = train(settings, source, run, workers)
         held_back = LineSource(make_glyphs(data.holdout, seed + 1))  # a promise about numbers alone
         shipped = write_model(network, held_back, output, settings, history, seen, first)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
+
+
+def _check_digits(examples: Examples) -> None:
+    """Refuse images among which a group of writers lacks a digit: lines have all of them."""
+    for start in range(2):
+        missing = set(range(10)) - set(examples.labels[start::2].tolist())
+        if missing:
+            raise DataError(
+                f"got no {min(missing)} among every other image; expected each digit of both "
+                f"groups of writers, as MNIST has them; try more images"
+            )
 
 
 def write_model(
@@ -120,7 +133,8 @@ def write_model(
     """Export a network, calibrate what was exported, and describe it.
 
     Args:
-        seen: `data`, the fingerprint of the images, and `holdout`, how many were set aside.
+        seen: `data`, the fingerprint of the images, `holdout`, how many were set aside, and
+            `beside`, the checksum of the network that this one stands beside.
         first: the folder of the reader that the network stands beside.
     """
     rng = np.random.default_rng(0)
@@ -145,13 +159,20 @@ def write_model(
     }
     if first:
         config["first"] = _read_first(first)
-    (output / "config.json").unlink(missing_ok=True)  # never the calibration of another network
-    (output / SECOND).unlink(missing_ok=True)
-    for file_name, content in files.items():
-        write_atomically(output / file_name, content)
-    write_atomically(output / "config.json", json.dumps(config, indent=1) + "\n")
-    write_atomically(output / "README.md", write_card(config))
-    return Shipped(found, sum(map(len, files.values())))
+    size = sum(map(len, files.values()))
+    described = {
+        "config.json": json.dumps(config, indent=1) + "\n",
+        "README.md": write_card(config),
+    }
+    write_together({output / file: content for file, content in (files | described).items()})
+    if not first:
+        (output / SECOND).unlink(missing_ok=True)  # of a reader that stood here
+    return Shipped(found, size)
+
+
+def _checksum(folder: Path | None) -> str | None:
+    """Return the SHA-256 of a reader's first network."""
+    return hashlib.sha256((folder / FIRST).read_bytes()).hexdigest() if folder else None
 
 
 def _read_first(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -65,10 +66,11 @@ def bind(host: str, port: int) -> socket.socket:
 def port_error(host: str, port: int, error: Exception) -> ServeError:
     """Return what is said of a port that can't be had."""
     reason = getattr(error, "strerror", None) or error
-    return ServeError(
-        f"can't listen on {host}, port {port}: {reason}; expected a port that is free; "
-        f"try --port 0, which takes any"
-    )
+    hint = "a port that is free; try --port 0, which takes any"
+    elsewhere = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+    if elsewhere or isinstance(error, socket.gaierror | UnicodeError):
+        hint = "an address of this machine; try --host 127.0.0.1"
+    return ServeError(f"can't listen on {host}, port {port}: {reason}; expected {hint}")
 
 
 class _Server(uvicorn.Server):

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -474,8 +475,9 @@ def test_many_are_read_as_one_is_and_the_broken_is_named(reader, mnist):
             np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
     with pytest.raises(PictureError):
         reader.read(b"broken")
-    with pytest.raises(PictureError, match="got one picture; expected several"):
-        list(reader.read_many("page.jpg"))
+    for one in ("page.jpg", Path("page.jpg"), b"", Image.new("L", (9, 9)), pictures[0]):
+        with pytest.raises(PictureError, match="got one picture; expected several"):
+            list(reader.read_many(one))
     assert [reading.error is None for reading in reader.read_many([None, pictures[0]])] == [
         *(False, True),
     ]

@@ -1,13 +1,16 @@
 """What the reader's network learns from, and that its training is what it says."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
+from conftest import write_idx
 
-from mnist_classification.errors import ModelError, RunError
-from mnist_classification.reader.recognizer import load_recognizer
+from mnist_classification.errors import DataError, ModelError, RunError
+from mnist_classification.reader.recognizer import RANGES, load_recognizer
 from mnist_classification.reader.strips import STEP
 from mnist_classification.reader_training import calibration, shipping
 from mnist_classification.reader_training.calibration import (
@@ -292,10 +295,11 @@ def test_who_stops_the_command_is_told_how_to_go_on(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(shipping, "train_and_export", interrupted)
+    monkeypatch.setattr("sys.argv", ["mnist", "train-reader", "--seed", "1", "--overwrite"])
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # the command would leave it so
     with pytest.raises(KeyboardInterrupt) as stop:
-        train_reader(output=tmp_path, threads=None)
-    assert stop.value.__notes__ == ["continue with the same command and --resume"]
+        train_reader(output=tmp_path)
+    assert stop.value.__notes__ == ["continue with: mnist train-reader --seed 1 --resume"]
 
 
 def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
@@ -363,13 +367,40 @@ def test_what_is_as_probable_reaches_a_threshold_together():
 
 def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
     probabilities = np.linspace(0.5, 1, 1000)
-    right = np.tile([True], 1000)
-    lines = [(probabilities, right), (probabilities, np.arange(1000) < 500)]
+    right = np.arange(1000) != 0
+    lines = [(probabilities, right), (probabilities, right & (np.arange(1000) < 500))]
     read = iter(lines)
     monkeypatch.setattr(calibration, "read_lines", lambda *_: next(read))
     good, bad = calibration.calibrate(None, None), calibration.calibrate(None, None)
     assert (good.slope, good.offset, good.threshold) == (bad.slope, bad.offset, bad.threshold)
     assert (good.right_if_sure, bad.right_if_sure) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("right", [[], [False] * 100, [True] * 100, [False, True] * 50])
+def test_a_network_that_learned_too_little_is_refused_in_one_line(monkeypatch, right):
+    read = np.linspace(0.4, 0.6, len(right)), np.array(right, bool)
+    monkeypatch.setattr(calibration, "read_lines", lambda *_: read)
+    with pytest.raises(ModelError, match=r"^got .*; expected .*; try more --steps$"):
+        calibration.calibrate(None, None)
+
+
+def test_a_regression_stays_within_what_a_reader_takes():
+    apart = np.r_[np.full(50, 0.2), np.full(50, 0.8)]
+    slope, offset = calibration.fit_logistic(apart, apart > 0.5)
+    for name, value in (("slope", slope), ("offset", offset)):
+        low, high = RANGES[name]
+        assert low < value < high
+
+
+def test_a_digit_that_a_group_of_writers_lacks_is_refused(mnist, tmp_path):
+    few = mnist.train[:3000]
+    write_idx(tmp_path, "t10k", mnist.test.images[:10], mnist.test.labels[:10])
+    labels = few.labels.copy()
+    labels[:1000:2] = 1
+    write_idx(tmp_path, "train", few.images, labels)
+    with pytest.raises(DataError, match="got no 0 among every other image"):
+        train_and_export(tmp_path / "new", steps=1, holdout=2000, data_dir=tmp_path)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_hold_out_too_small_to_calibrate_on_is_refused(tmp_path):
@@ -399,6 +430,23 @@ def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, 
     with pytest.raises(ModelError, match="no threshold"):
         write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {})
     assert {path.read_text() for path in tmp_path.iterdir()} == {"the old one's"}
+
+
+def test_a_full_disk_leaves_both_networks_of_a_reader(source, tmp_path, monkeypatch):
+    for path in SHIPPED_READER.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    found = calibration.Calibration(1.0, 0.0, 0.9, 0.8, 0.5, 0.99, 0.1, 0.01, 100)
+    monkeypatch.setattr("mnist_classification.reader_training.shipping.calibrate", lambda *_: found)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(RunError, match=r"No space left.*nothing was replaced; free some space"):
+        write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {"holdout": 10})
+    for path in SHIPPED_READER.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    assert len(list(tmp_path.iterdir())) == len(list(SHIPPED_READER.iterdir()))
 
 
 def test_lines_have_words_only_where_they_are_asked_for(glyphs):

@@ -577,6 +577,8 @@ def test_a_page_is_written_over_no_other_file(tmp_path):
     notes.write_text("<!DOCTYPE html>milk, eggs")
     assert_one_line_error(run_command("page", "--output", notes), "is there, and no page of ours")
     assert notes.read_text() == "<!DOCTYPE html>milk, eggs"
+    too_long = tmp_path / (300 * "x" + ".html")
+    assert_one_line_error(run_command("page", "--output", too_long), "File name too long")
     for _ in range(2):
         again = run_command("page", "--output", tmp_path / "new.html")
         assert again.returncode == 0, again.stderr

@@ -404,6 +404,22 @@ def test_a_port_in_use_is_said_in_one_line(server):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("host", ["nosuchhost.invalid", "192.0.2.1", "a" * 70])
+def test_an_address_that_is_not_ours_is_told_from_a_port_in_use(host):
+    with pytest.raises(ServeError, match="expected an address of this machine; try --host 127"):
+        bind(host, 0)
+
+
+def test_nothing_is_imported_from_the_folder_where_it_is_started(tmp_path, monkeypatch):
+    (tmp_path / "numbers.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+
+    async def start_and_end():
+        await (await Pool.start(SHIPPED_READER, Limits(), workers=1)).end()
+
+    asyncio.run(start_and_end())
+
+
 @pytest.mark.parametrize("port", [-1, 65536, 70000])
 def test_a_port_that_there_is_not_is_refused(port):
     with pytest.raises(ServeError, match=f"port {port}: no such port"):
