@@ -31,6 +31,7 @@ from scipy import stats
 from mnist_classification.cores import count_cores
 from mnist_classification.data import Mnist, load_mnist, set_aside
 from mnist_classification.device import use_threads
+from mnist_classification.errors import ResultError
 from mnist_classification.pictures.plots import show_image
 from mnist_classification.study.engines import Options, measure
 from mnist_classification.study.experiments import EXPERIMENTS, Run
@@ -50,7 +51,10 @@ LOOKS_WRONG = (
 
 def load_runs(pool: Path, data: Mnist) -> list[Result]:
     """Read the runs of every block; exits with one line where one is missing."""
-    results = [r for row in EXPERIMENT.load(pool, data).values() for r in row]
+    try:
+        results = [r for row in EXPERIMENT.load(pool, data).values() for r in row]
+    except ResultError as error:
+        sys.exit(f"error: {error}; try mnist experiment accurate-folds --output {pool}")
     asked = {(run.fold, run.seed) for run in EXPERIMENT.runs()}
     missing = asked - {(result.fold, result.seed) for result in results}
     if missing:

@@ -432,8 +432,8 @@ def take_away_stages(model: Path, count: int, seed: int) -> str:
 
 def table(result: dict[str, dict[str, Any]]) -> str:
     """Return the measurements as Markdown."""
-    columns = ("pages", "read exactly", "95% interval", "sure", "right if sure")
-    columns += ("digit by digit", "no disputed label")
+    columns = [*("pages", "read exactly", "95% interval", "sure", "right if sure")]
+    columns += ["digit by digit", "no disputed label"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, row in result.items():
         if "accepted" in row:

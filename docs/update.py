@@ -19,9 +19,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECTION = re.compile(
     r"(?P<begin><!-- (?P<kind>mnist report|table) (?P<name>\S+)(?P<short> --short)? -->\n)"
-    r"(?P<text>.*?)(?P<end><!-- end of (?:report|table) -->)",
+    r"(?P<text>(?:(?!<!-- ).)*)(?P<end><!-- end of (?:report|table) -->)",
     re.DOTALL,
 )
+
+BEGIN = re.compile("^<!-- (?:mnist report|table) ", re.MULTILINE)
 
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
@@ -53,7 +55,13 @@ def generate(kind: str, name: str, short: bool) -> str:
 
 
 def update(text: str) -> str:
-    """Return a page with every section made anew."""
+    """Return a page with every section made anew.
+
+    Raises:
+        ValueError: a section does not end.
+    """
+    if len(SECTION.findall(text)) != len(BEGIN.findall(text)):
+        raise ValueError("a section does not end; expected <!-- end of table --> or report")
     return SECTION.sub(
         lambda found: (
             found["begin"]

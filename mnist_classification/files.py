@@ -25,7 +25,8 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
     """Write files as `write_atomically` does, each renamed when all are on the disk.
 
     Raises:
-        RunError: likewise; all that stood there still does.
+        RunError: likewise; all that stood there still does, unless it is a renaming that fails,
+            which a full disk does not make it do.
     """
     temporary: list[str] = []
     path = Path()

@@ -154,11 +154,12 @@ class RunDirectory:
         finished = (self.path / "config.json").exists()
         if self.resume and self.overwrite:
             raise RunError("got --resume and --overwrite; expected one of them")
-        if not checkpoints and not finished and (self.path / "README.md").exists():
-            raise RunError(
-                f"{self.path}: holds a README.md that a model card would replace; try another "
-                f"--output"
-            )
+        for name in ("README.md", "model.safetensors"):
+            if not checkpoints and not finished and (self.path / name).exists():
+                raise RunError(
+                    f"{self.path}: holds a {name} of something else, which a model's would "
+                    f"replace; try another --output"
+                )
         if self.overwrite:
             for checkpoint in checkpoints:
                 checkpoint.unlink()

@@ -100,6 +100,8 @@ def test_tables_are_what_the_results_give(page, section):
 def test_update_replaces_what_stands_between_markers_and_nothing_else():
     page = "a\n<!-- table best_epoch -->\n{}<!-- end of table -->\nb\n"
     assert update(page.format("old\n")) == page.format(generate("table", "best_epoch", False))
+    with pytest.raises(ValueError, match="a section does not end"):
+        update(page.format("old\n").replace("<!-- end of table -->", "", 1))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

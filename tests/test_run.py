@@ -209,9 +209,10 @@ def fail(*_):
     raise OSError("no space")
 
 
-def test_somebody_elses_readme_is_not_replaced(tmp_path):
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(RunError, match="holds a README"), RunDirectory(tmp_path, IDENTITY):
+@pytest.mark.parametrize("name", ["README.md", "model.safetensors"])
+def test_somebody_elses_file_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunError, match=f"holds a {name}"), RunDirectory(tmp_path, IDENTITY):
         pass
 
 

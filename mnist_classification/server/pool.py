@@ -67,14 +67,15 @@ class Worker:
             ServeError: the process can't be started, or ends before it says anything.
         """
         settings = json.dumps([str(model), dataclasses.asdict(limits)])
-        # With -P and our own path it imports what we do, and nothing from the current folder.
+        # With -P and our own path it imports what we do, and nothing else from the current folder.
+        path = [str(Path(entry).absolute()) for entry in sys.path]
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", f"{__package__}.worker", settings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,  # decoders may print what they were given
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path)},
             )
         except OSError as error:
             raise ServeError(

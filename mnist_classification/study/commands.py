@@ -1,6 +1,7 @@
 """The commands that measure and compare: arguments and exit codes only, as in cli.py."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -115,7 +116,7 @@ def report(
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
         text = EXPERIMENTS[name].report(results, data, short=short)
-    elif not Path(name).is_dir():
+    elif not os.path.isdir(name):  # noqa: PTH112 - a name too long is none
         raise ResultError(unknown("experiment or folder", name, EXPERIMENTS))
     else:
         rows = load_results(find_results(Path(name)), data)

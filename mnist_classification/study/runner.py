@@ -7,6 +7,8 @@ than one with two threads. What is done is not done again; a killed experiment l
 were in progress and nothing else.
 """
 
+import logging
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ from .engines import ENGINES, Options, Outcome
 from .experiments import Run
 from .results import Result, load_result, save_result
 
+log = logging.getLogger(__name__)
 LONGEST_NAME = 255  # bytes, of most file systems
 
 
@@ -52,6 +55,7 @@ def run_experiment(
     remove_leftovers(directory, older_than=3600)  # another experiment may be writing there
     options = replace(options, commit=current_commit())
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
+    _say_what_is_old(list(done.values()), directory, options.commit)
     waiting = [run for run in runs if run not in done]
     failures: dict[str, str] = {}
     if not waiting:
@@ -94,6 +98,17 @@ def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
             f"move it away, or choose another --output"
         )
     return result
+
+
+def _say_what_is_old(kept: list[Result], directory: Path, commit: str | None) -> None:
+    """Warn where results that are not measured again may be of other code than what runs."""
+    old = [r.commit for r in kept if r.commit and (r.commit != commit or r.commit.endswith("+"))]
+    if old:
+        short = sorted({re.sub(r"(?<=^.{10})[^+]*", "", of) for of in old})
+        log.warning(
+            "%s: %d results are kept, of commit %s; move them away to measure again",
+            *(directory, len(old), ", ".join(short)),
+        )
 
 
 def current_commit() -> str | None:

@@ -95,13 +95,13 @@ def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
         "| row | change | original | ours: mean ± sd (n) | step |",
         "|---|---|---|---|---|",
     ]
-    for above, recipe in itertools.pairwise([None, *LADDER]):
-        if recipe and recipe.name in rows:
-            lines.append(
-                f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
-                f"| {mean_cell(accuracies_of(rows[recipe.name]))} "
-                f"| {_short_verdict(verdicts.get(recipe.name))} |"
-            )
+    shown = [recipe for recipe in LADDER if recipe.name in rows]
+    for above, recipe in zip([None, *shown], shown, strict=False):
+        lines.append(
+            f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
+            f"| {mean_cell(accuracies_of(rows[recipe.name]))} "
+            f"| {_short_verdict(verdicts.get(recipe.name))} |"
+        )
     return ["\n".join(lines)]
 
 
@@ -231,7 +231,7 @@ def _ladder_table(rows: Rows) -> str:
                 f"| {mean_cell(values)} | {interval_cell(summarize(values).interval)} "
                 f"| {_inside(recipe.name, values, claims)} |"
             )
-        above = recipe
+            above = recipe
     return "\n".join(lines)
 
 
@@ -500,6 +500,8 @@ def _short_verdict(comparison: Comparison | None) -> str:
 
 
 def _p(value: float) -> str:
+    if math.isnan(value):  # of one seed each
+        return "p –"
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
 
 

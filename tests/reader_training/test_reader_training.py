@@ -378,7 +378,7 @@ def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
 
 @pytest.mark.parametrize("right", [[], [False] * 100, [True] * 100, [False, True] * 50])
 def test_a_network_that_learned_too_little_is_refused_in_one_line(monkeypatch, right):
-    read = np.linspace(0.4, 0.6, len(right)), np.array(right, bool)
+    read = np.full(len(right), 0.5), np.array(right, bool)
     monkeypatch.setattr(calibration, "read_lines", lambda *_: read)
     with pytest.raises(ModelError, match=r"^got .*; expected .*; try more --steps$"):
         calibration.calibrate(None, None)

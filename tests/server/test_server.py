@@ -415,7 +415,7 @@ def test_nothing_is_imported_from_the_folder_where_it_is_started(tmp_path, monke
     monkeypatch.chdir(tmp_path)
 
     async def start_and_end():
-        await (await Pool.start(SHIPPED_READER, Limits(), workers=1)).end()
+        await (await Pool.start(SHIPPED_READER, Limits(), workers=1)).close()
 
     asyncio.run(start_and_end())
 

@@ -112,7 +112,19 @@ def test_results_are_written_to_a_folder_of_the_experiments_name(results, small_
     arguments = ["experiment", "run", "--recipes", RECIPES, "--seeds", "0-2"]
     result = run_command(*arguments, "--data-dir", small_dir, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "6 of 6 results in runs/run\n")
-    assert result.stderr == ""  # all were there: no run was done
+    said = [line for line in result.stderr.splitlines() if "results are kept" not in line]
+    assert said == []  # all were there: no run was done
+
+
+def test_results_of_other_code_are_kept_with_a_warning(data, results, tmp_path, caplog):
+    run = Run(find_recipe("decay+num-epochs=2"), 0)
+    facts = json.loads((results / run.file_name).read_text())
+    for commit, warned in ((40 * "a", "of commit aaaaaaaaaa;"), (None, "")):
+        (tmp_path / run.file_name).write_text(json.dumps(facts | {"commit": commit}))
+        caplog.clear()
+        assert run_experiment([run], tmp_path, data, Options()) == (1, {})
+        assert warned in caplog.text
+        assert bool(caplog.text) == bool(warned)
 
 
 def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir, tmp_path):

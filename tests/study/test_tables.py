@@ -54,6 +54,7 @@ def test_ladder_report_by_hand(mnist):
     assert cells(text, "deeper → sgd")[3].startswith("not enough seeds to tell; 80% power for ±")
     assert cells(text, "sgd → decay")[1] == "+0.300"
     assert cells(text, "vanilla → deeper")[3] == "helps"
+    assert cells(text, "deeper")[1].startswith("network lenet → deeper-cnn, batch size 128 → 32, ")
     names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert names[1:5] == ["vanilla", "deeper", "sgd", "decay"]  # the ladder's order, not the files'
 
