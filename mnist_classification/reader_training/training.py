@@ -7,13 +7,11 @@ Every line is seen once: the batch of a step is drawn by chance that starts from
 step's number alone, so a run that was interrupted goes on with the very lines it would have had.
 Most steps have lines with more brackets, slashes and other signs than people write, so that the
 network learns what they look like; the last ones, at a rate that starts anew and lower, have fewer,
-so that it learns how seldom they are (a warm restart, Loshchilov and Hutter 2017). After each
-quarter of the steps it is seen which digits are hard (importance.py). What is kept is the moving
-average of the weights.
+so that it learns how seldom they are (a warm restart, Loshchilov and Hutter 2017). What is kept is
+the moving average of the weights.
 """
 
 import hashlib
-import itertools
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -31,15 +29,10 @@ from ..device import environment, keep_freed_memory
 from ..errors import RunError
 from ..progress import track
 from ..run import MACHINE, RunDirectory
-from .importance import measure_importance
 from .lines import LineBatch, LineSource
 from .network import BLANK, LineNetwork
 
-CODE = (
-    *("letters", "glyphs", "writing", "paper", "lines", "network", "importance", "training"),
-    "../reader/strips",
-)
-PARTS = 4  # of a training; before each but the first it is seen which digits are hard
+CODE = ("letters", "glyphs", "writing", "paper", "lines", "network", "training", "../reader/strips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +113,10 @@ class Batches(Dataset):
 
 
 class Both(nn.Module):
-    """The network that is trained, the average that is kept, and what is hard for it."""
+    """The network that is trained, and the average that is kept."""
 
-    importance: Tensor
-
-    def __init__(self, settings: Settings, num_scanned: int):
+    def __init__(self, settings: Settings):
         super().__init__()
-        self.register_buffer("importance", torch.ones(num_scanned))
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
             network = LineNetwork(far=settings.words)
@@ -159,7 +149,7 @@ def train(
         RunError: the loss is not finite.
     """
     keep_freed_memory()
-    both = Both(settings, source.glyphs.num_scanned)
+    both = Both(settings)
     optimizer = torch.optim.AdamW(
         both.trained.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
@@ -169,7 +159,7 @@ def train(
     seconds = history[-1]["seconds"] if history else 0.0
     total, strips, started = 0.0, 0, time.perf_counter()
     with track("steps of training", settings.num_steps, done) as advance:
-        for step, batch in _batches(settings, source, both, done, num_workers):
+        for step, batch in _batches(settings, source, done, num_workers):
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(step)
             loss = step_once(both.trained, optimizer, batch, settings)
@@ -190,23 +180,17 @@ def train(
 
 
 def _batches(
-    settings: Settings, source: LineSource, both: Both, done: int, num_workers: int
+    settings: Settings, source: LineSource, done: int, num_workers: int
 ) -> Iterator[tuple[int, LineBatch]]:
-    """Yield each step that is not done, and its batch."""
-    bounds = [settings.num_steps * part // PARTS for part in range(PARTS + 1)]
-    for start, stop in itertools.pairwise(bounds):
-        if start > 0 and done <= start < stop:
-            both.importance = measure_importance(both.average, source.glyphs, settings.precision)
-        source.hands.importance = both.importance.numpy()
-        steps = range(max(start, done), stop)
-        loader = DataLoader(
-            Batches(source, settings),
-            batch_size=None,
-            sampler=steps,
-            num_workers=num_workers,
-            prefetch_factor=8 if num_workers else None,
-        )
-        yield from zip(steps, loader, strict=True)
+    steps = range(done, settings.num_steps)
+    loader = DataLoader(
+        Batches(source, settings),
+        batch_size=None,
+        sampler=steps,
+        num_workers=num_workers,
+        prefetch_factor=8 if num_workers else None,
+    )
+    yield from zip(steps, loader, strict=True)
 
 
 def step_once(

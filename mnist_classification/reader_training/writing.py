@@ -41,11 +41,7 @@ NEIGHBOURS = 6  # so many of a digit's images on either side are taken to be one
 
 
 class Hands:
-    """Finds glyphs of one hand.
-
-    Attributes:
-        importance: (num_scanned,) how often each of MNIST's digits is taken, to others of its hand.
-    """
+    """Finds glyphs of one hand."""
 
     def __init__(self, glyphs: Glyphs):
         """Order each digit's images by writer, or by what is like a writer.
@@ -54,7 +50,6 @@ class Hands:
             glyphs: what can be written.
         """
         self.glyphs = glyphs
-        self.importance = np.ones(glyphs.num_scanned)
         scanned = np.arange(glyphs.num_scanned)
         odd = scanned % 2 == 1
         slant = _slant(glyphs.grey[: glyphs.num_scanned])
@@ -95,10 +90,8 @@ class Hands:
                 glyph = int(rng.choice(self.drawn[digit]))
             else:
                 images, places = group[digit]
-                at = np.searchsorted(places, place) + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
-                some = images[np.clip(at, 0, len(images) - 1)]
-                shares = np.cumsum(self.importance[some])
-                glyph = int(some[np.searchsorted(shares, rng.random() * shares[-1])])
+                at = int(np.searchsorted(places, place) + rng.integers(-NEIGHBOURS, NEIGHBOURS + 1))
+                glyph = int(images[min(max(at, 0), len(images) - 1)])
             chosen[digit] = glyph
             found.append(glyph)
         return found
