@@ -80,12 +80,10 @@ def untrained(trained: Trained, data: Mnist) -> Trained:
         data: what it was trained on, nothing set aside.
 
     Raises:
-        PlotError: it was trained on other data, of which a part was set aside or its first layer
-            was computed.
+        PlotError: it was trained on other data, of which a part was set aside.
     """
-    depends = trained.holdout or trained.recipe.whitening_images
-    if depends and trained.data != data.fingerprint:
-        raise PlotError("the model began with other data; name them with --data-dir")
+    if trained.holdout and trained.data != data.fingerprint:
+        raise PlotError("the model learned from a part of other data; name it with --data-dir")
     train = set_aside(data, trained.holdout, trained.fold).train
     state = start(trained.recipe, train, trained.seed, torch.device("cpu"), trained.precision)
     return dataclasses.replace(trained, network=state.network, history=[], test_accuracy=None)
