@@ -77,13 +77,14 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 
 def threads_each() -> int | None:
-    """Return this process's part of the machine's cores; None, PyTorch's own choice, when alone.
+    """Return this process's part of the cores; None, PyTorch's own choice, when alone on a machine.
 
-    torchrun gives each process a single thread.
+    torchrun gives each process a single thread, and PyTorch knows nothing of a container's quota.
     """
+    cores = count_cores()
     if not dist.is_available() or not dist.is_torchelastic_launched():
-        return None
-    return max(1, count_cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
+        return cores if cores < torch.get_num_threads() else None
+    return max(1, cores // int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
 def check_shares(batch_size: int, images: int) -> None:

@@ -217,7 +217,7 @@ class RunDirectory:
                     f"settings, or --overwrite"
                 )
             return tensors, metadata["history"]
-        raise RunError(f"{self.path}: no checkpoint is whole; --overwrite starts again")
+        raise RunError(f"{self.path}: no checkpoint is whole; delete them to start again")
 
     def restore(
         self,

@@ -75,6 +75,13 @@ def test_shares_have_every_image_once(monkeypatch, total, size):
     assert sum(weights) / size == pytest.approx(1 if total else 0)
 
 
+@pytest.mark.parametrize(("cores", "threads", "asked"), [(2, 8, 2), (8, 8, None), (8, 1, None)])
+def test_alone_it_takes_no_more_threads_than_a_container_may(monkeypatch, cores, threads, asked):
+    monkeypatch.setattr(distributed, "count_cores", lambda: cores)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    assert distributed.threads_each() == asked
+
+
 def test_refuses_a_batch_of_fewer_images_than_processes(monkeypatch):
     distributed.check_shares(32, 33)
     monkeypatch.setattr(distributed, "world_size", lambda: 2)

@@ -117,7 +117,7 @@ def test_no_whole_checkpoint_is_an_error(tiny, tmp_path):
     for path in tmp_path.glob("checkpoint*"):
         path.write_bytes(b"nothing")
     with (
-        pytest.raises(RunError, match="no checkpoint is whole; --overwrite"),
+        pytest.raises(RunError, match="no checkpoint is whole; delete them"),
         RunDirectory(tmp_path, IDENTITY, resume=True),
     ):
         pass
