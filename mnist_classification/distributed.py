@@ -77,7 +77,7 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 
 def threads_each() -> int | None:
-    """Return this process's part of the cores; None, PyTorch's own choice, when alone on a machine.
+    """Return this process's part of the cores; None, PyTorch's own choice, if it may have all.
 
     torchrun gives each process a single thread, and PyTorch knows nothing of a container's quota.
     """

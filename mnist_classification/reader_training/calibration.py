@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from ..errors import ModelError
 from ..progress import track
 from ..reader.reader import read_region
-from ..reader.recognizer import Recognizer
+from ..reader.recognizer import RANGES, Recognizer
 from ..reader.strips import Region
 from .lines import LineSource
 from .writing import write_line
@@ -24,7 +24,6 @@ from .writing import write_line
 RIGHT_IF_SURE = 0.98  # on made lines, which are harder than pictures
 LINES = 20_000  # with 6,000 the threshold differed by 0.02 from one set of lines to the next
 LONGEST = 8  # digits
-MOST_SLOPE, MOST_OFFSET = 50.0, 25.0  # of the regression, where right and wrong lines lie apart
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ def fit_logistic(probabilities: np.ndarray, right: np.ndarray) -> tuple[float, f
         return -float(np.where(right, np.log(p), np.log(1 - p)).mean())
 
     slope, offset = minimize(cross_entropy, [1.0, 0.0], method="Nelder-Mead").x
-    slope = np.clip(slope, 0.05, MOST_SLOPE)
-    return float(slope), float(np.clip(offset, -MOST_OFFSET, MOST_OFFSET))
+    # Where right and wrong lines lie apart, it grows without end.
+    return float(np.clip(slope, *RANGES["slope"])), float(np.clip(offset, *RANGES["offset"]))
 
 
 def choose_threshold(probabilities: np.ndarray, right: np.ndarray) -> float:

@@ -231,6 +231,11 @@ def in_order(rows: Iterable[str]) -> list[str]:
     return sorted(rows, key=key)
 
 
+def short_commit(commit: str) -> str:
+    """Return the beginning of a result's commit, with the "+" that says that there were changes."""
+    return commit[:10] + "+" * commit.endswith("+")
+
+
 def load_row(path: Path, data: Mnist) -> list[Result]:
     """Read the results of one row, named as a path: results/runs/sgd.
 

@@ -8,7 +8,6 @@ were in progress and nothing else.
 """
 
 import logging
-import re
 import subprocess
 import sys
 import time
@@ -31,7 +30,7 @@ from ..files import make_folder, remove_leftovers
 from ..trained import file_checksum
 from .engines import ENGINES, Options, Outcome
 from .experiments import Run
-from .results import Result, load_result, save_result
+from .results import Result, load_result, save_result, short_commit
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 255  # bytes, of most file systems
@@ -104,10 +103,9 @@ def _say_what_is_old(kept: list[Result], directory: Path, commit: str | None) ->
     """Warn where results that are not measured again may be of other code than what runs."""
     old = [r.commit for r in kept if r.commit and (r.commit != commit or r.commit.endswith("+"))]
     if old:
-        short = sorted({re.sub(r"(?<=^.{10})[^+]*", "", of) for of in old})
         log.warning(
             "%s: %d results are kept, of commit %s; move them away to measure again",
-            *(directory, len(old), ", ".join(short)),
+            *(directory, len(old), ", ".join(sorted(set(map(short_commit, old))))),
         )
 
 

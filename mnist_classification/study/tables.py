@@ -18,7 +18,7 @@ from ..data import SHA256, Mnist, fingerprint
 from ..errors import ResultError
 from ..recipes import IDEAS, LADDER, RECIPES, Recipe, settings
 from .published import DISPUTED, ORIGINAL
-from .results import Result
+from .results import Result, short_commit
 from .statistics import (
     Comparison,
     bootstrap_interval,
@@ -393,10 +393,6 @@ def _footnote(rows: Rows, compared: bool) -> str:
     )
 
 
-def _short_commit(commit: str) -> str:
-    return commit[:10] + "+" * commit.endswith("+")  # which says that there were changes
-
-
 def _where(rows: Rows) -> str:
     results = [result for row in rows.values() for result in row]
     machines: dict[tuple[str, str], set[int]] = {}
@@ -406,7 +402,7 @@ def _where(rows: Rows) -> str:
         f"{processor}, {_threads(threads)} per run, PyTorch {torch}"
         for (processor, torch), threads in sorted(machines.items())
     ]
-    commits = sorted({_short_commit(result.commit or "unknown") for result in results})
+    commits = sorted({short_commit(result.commit or "unknown") for result in results})
     precisions = sorted({result.precision for result in results})
     other = sum(result.test_precision != result.precision for result in results)
     tested = f", {other} of them tested in float32" if other else ""
