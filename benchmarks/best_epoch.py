@@ -11,7 +11,7 @@ import dataclasses
 import multiprocessing
 import statistics
 
-import common
+from arguments import make_parser, save
 
 from mnist_classification.data import load_mnist
 from mnist_classification.device import use_threads
@@ -45,12 +45,12 @@ def table(result: dict[str, list[float]]) -> str:
 
 def main() -> None:
     """Train, write the test accuracies, and print the two means."""
-    options = common.parser(__doc__, "best_epoch").parse_args()
+    options = make_parser(__doc__, "best_epoch").parse_args()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         rows = dict(
             zip(map(str, SEEDS), pool.map(test_accuracies, SEEDS, chunksize=1), strict=True)
         )
-    common.save(options.output, rows)
+    save(options.output, rows)
     print(table(rows))
 
 

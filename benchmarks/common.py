@@ -1,10 +1,5 @@
-"""What the benchmarks share: where a result goes, on which machine, and the original's way.
+"""What the benchmarks of training share: the machine, data as files, and the original's way."""
 
-A benchmark writes to runs/benchmarks/NAME.json unless it is told otherwise. What is committed lies
-in results/benchmarks/, and `table` in each of them makes the table in docs/ of it.
-"""
-
-import argparse
 import json
 import subprocess
 import sys
@@ -20,18 +15,9 @@ from torch.utils.data import Dataset
 
 from mnist_classification import device
 from mnist_classification.data import Examples
-from mnist_classification.errors import MnistError
 from mnist_classification.files import make_folder, write_atomically
 
 DEVICE = "cpu"  # of every way, so that they can be held against each other
-
-
-def parser(documentation: str, name: str) -> argparse.ArgumentParser:
-    """Return the parser of a benchmark's flags, with --output."""
-    made = argparse.ArgumentParser(description=documentation.splitlines()[0])
-    output = Path("runs") / "benchmarks" / f"{name}.json"
-    made.add_argument("--output", type=Path, default=output, help="JSON file of the result")
-    return made
 
 
 def environment() -> dict[str, Any]:
@@ -56,15 +42,6 @@ def load(path: Path) -> dict[str, Any] | None:
             f"try another --output"
         )
     return result
-
-
-def save(path: Path, result: dict[str, Any]) -> None:
-    """Write a result whole or not at all."""
-    try:
-        make_folder(path.parent)
-        write_atomically(path, json.dumps(result, indent=1) + "\n")
-    except MnistError as error:
-        sys.exit(f"error: {error}")
 
 
 def write_data(folder: Path, train: Examples, test: Examples) -> None:

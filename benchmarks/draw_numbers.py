@@ -27,7 +27,7 @@ from typing import Any
 import common
 import numpy as np
 import onnx
-from arguments import positive
+from arguments import make_parser, positive, save
 from onnx import numpy_helper
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
@@ -357,6 +357,11 @@ async def measure(model: Path, seed: int, count: int, each: int, exact: bool) ->
     candidates = rng.choice(len(examples), CANDIDATES, replace=False)
     shown = np.array([is_shown(examples.images[index]) for index in candidates])
     able = candidates[shown]
+    fewest = int(np.bincount(examples.labels[able], minlength=10).min())
+    if each > fewest:
+        sys.exit(
+            f"error: got {each} of each digit; expected at most {fewest}, as many as are drawn"
+        )
     result: dict[str, Any] = {"seed": seed, "environment": common.environment()}
     result["not_drawn"] = float(1 - shown.mean())
     with TemporaryDirectory() as folder:
@@ -441,7 +446,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, write the result, print the table."""
-    parser = common.parser(__doc__, "draw_numbers")
+    parser = make_parser(__doc__, "draw_numbers")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=positive, default=NUM_NUMBERS, help="numbers")
@@ -451,7 +456,7 @@ def main() -> None:
     result = asyncio.run(
         measure(options.model, options.seed, options.count, options.each, options.exact)
     )
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

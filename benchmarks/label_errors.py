@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Which training labels look wrong, and whether learning without them helps.
 
-    mnist experiment accurate-folds --output results/runs
-    python3 benchmarks/label_errors.py --sheet plots/suspect-labels.png
+    mnist experiment accurate-folds
+    python3 benchmarks/label_errors.py --results runs/accurate-folds --sheet suspect-labels.png
 
 Cross-validation: each image of the training set is read by networks that have not learned from it
 (six blocks, two seeds of `eight-epochs`). Where all of them agree on another digit than the label,
@@ -24,7 +24,7 @@ from typing import Any
 
 import common
 import numpy as np
-from arguments import positive
+from arguments import make_parser, positive, save
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -182,7 +182,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Find the suspects, draw them, learn without them, write the result, print the table."""
-    parser = common.parser(str(__doc__), "label_errors")
+    parser = make_parser(str(__doc__), "label_errors")
     parser.add_argument("--results", type=Path, default=Path("results/runs"), help="pool of runs")
     parser.add_argument("--sheet", type=Path, help="draw the suspects, to look at")
     parser.add_argument("--count", type=positive, default=48, help="suspects to draw at most")
@@ -196,7 +196,7 @@ def main() -> None:
     if options.sheet:
         draw(data, agreed, options.count).savefig(options.sheet, dpi=80)
     digest = hashlib.sha256(suspects.tobytes()).hexdigest()[:12]
-    folder = options.output.with_suffix("") / f"without-{digest}"
+    folder = options.output.parent / f"{options.output.stem}-runs" / f"without-{digest}"
     tasks = [(run, suspects, folder, current_commit()) for run in before]
     with multiprocessing.get_context("spawn").Pool(count_cores()) as pool:
         after = pool.starmap(learn_without, tasks, 1)
@@ -210,7 +210,7 @@ def main() -> None:
         "without": [describe(run, data) for run in after],
         "environment": common.environment(),
     }
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

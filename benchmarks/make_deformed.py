@@ -83,8 +83,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides all deformations")
     parser.add_argument("--output", type=Path, default=Path("runs/deformed"), help="folder")
     options = parser.parse_args()
-    if options.images < 1:
-        sys.exit(f"error: got {options.images} images; expected 1 or more")
     try:
         make(options.images, options.seed, options.output)
     except (MnistError, OSError) as error:  # the latter if the disk is full

@@ -12,10 +12,8 @@ read. The sheet shows what was read wrongly, with what was written and what was 
 these stand numbers beside words, and words alone, in which nothing is to be read.
 """
 
-import argparse
 import io
 import itertools
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -23,17 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from arguments import make_parser, save
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
 from scipy.stats import binomtest
 
 from mnist_classification import Reader
-from mnist_classification.files import write_atomically
 from mnist_classification.shipped import SHIPPED_READER
 
 Rng = np.random.Generator
-RESULT = Path("runs") / "benchmarks" / "read_hands.json"
 FONTS = Path("/usr/share/fonts")
 HANDS = (
     "dkg.ttf",
@@ -644,15 +641,12 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Measure, write the result, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, "read_hands")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--fonts", type=Path, default=FONTS, help="folder with the hands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="picture of what was read wrongly")
     parser.add_argument("--stages", action="store_true", help="take away each stage in turn")
-    parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     hands = find_hands(options.fonts)
     reader = Reader(options.model)
@@ -666,8 +660,7 @@ def main() -> None:
             stage: count_right(run(reader_without(options.model, stage), hands, options.seed)[0])
             for stage in WITHOUT
         }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     if options.sheet:
         draw_sheet(wrong, options.sheet)
     print(table(result))

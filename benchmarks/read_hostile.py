@@ -10,7 +10,6 @@ has those on the clock too); memory is the peak above that of reading the first 
 picture.
 """
 
-import argparse
 import io
 import json
 import pickle
@@ -25,13 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from arguments import positive
+from arguments import make_parser, positive, save
 from PIL import Image, ImageDraw
 
 from mnist_classification import load_mnist
-from mnist_classification.files import write_atomically
 
-RESULT = Path("runs") / "benchmarks" / "read_hostile.json"
 PHOTO = (5472, 3648)  # 20 megapixels
 
 # A process that has hardly any memory of its own starts the command, for a process inherits the
@@ -270,10 +267,9 @@ def table(result: dict[str, dict]) -> str:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, "read_hostile")
     parser.add_argument("--repeats", type=positive, default=3, help="runs per file")
     parser.add_argument("--only", default="", help="only files with this in their name")
-    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file of the result")
     options = parser.parse_args()
     result: dict[str, dict] = {}
     for name, make in FILES.items():
@@ -284,9 +280,7 @@ def main() -> None:
             file.write_bytes(make())
             result[name] = measure(file, options.repeats)
         print(f"{name}: {result[name]['stdout'] or result[name]['stderr']}", file=sys.stderr)
-    if not options.only:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     print(table(result))
 
 

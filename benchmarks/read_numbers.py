@@ -10,10 +10,8 @@ rapidocr-onnxruntime), whose models find and read text of all kinds, with and wi
 search for lines. What is not installed is left out, with a line that says so.
 """
 
-import argparse
 import csv
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -23,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from arguments import make_parser, save
 from PIL import Image
 from read_real_digits import WITHOUT, reader_without
 from scipy.stats import binomtest
 
 from mnist_classification import Reader
-from mnist_classification.files import write_atomically
 from mnist_classification.reader.picture import load_pixels
 from mnist_classification.shipped import SHIPPED_READER
 
@@ -189,13 +187,11 @@ def _percent(found: dict[str, Any] | None) -> str:
 
 def main() -> None:
     """Measure, write the figures, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, "read_numbers")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--ours-only", action="store_true", help="leave the others out")
     parser.add_argument("--stages", action="store_true", help="without each stage in turn, too")
-    output = Path("runs") / "benchmarks" / "read_numbers.json"
-    parser.add_argument("--output", type=Path, default=output, help="JSON file of the result")
     options = parser.parse_args()
     ways: dict[str, Way | None] = {"this reader": by_reader(Reader(options.model))}
     for stage in WITHOUT if options.stages else ():
@@ -205,8 +201,7 @@ def main() -> None:
         ways["RapidOCR, the whole as a line"] = by_rapidocr(find_lines=False)
         ways["RapidOCR, finding lines"] = by_rapidocr(find_lines=True)
     result = run(options.data, options.model, ways)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     print(table(result))
 
 

@@ -9,19 +9,17 @@ under `images/`. "No digit" and a wrong number of digits are wrong. `--stages` t
 the search for lines away in turn.
 """
 
-import argparse
 import csv
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from arguments import make_parser, save
 from scipy.stats import binomtest
 
 from mnist_classification import Reader
-from mnist_classification.files import write_atomically
 from mnist_classification.reader.lines import ALL_STAGES
 from mnist_classification.reader.picture import load_pixels
 from mnist_classification.shipped import SHIPPED_READER
@@ -109,16 +107,13 @@ def table(result: dict[str, dict]) -> str:
 
 def main() -> None:
     """Measure, write the figures, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, "read_real_digits")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--stages", action="store_true", help="take away each stage in turn")
-    output = Path("runs") / "benchmarks" / "read_real_digits.json"
-    parser.add_argument("--output", type=Path, default=output, help="JSON file of the result")
     options = parser.parse_args()
     result = run(options.data, options.model, options.stages)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     print(table(result))
 
 

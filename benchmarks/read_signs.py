@@ -8,20 +8,16 @@ four digits of the training images that the reader has not learned from. A numbe
 of it is read, and nothing more. The sheet shows the first number with each sign, and its reading.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
-from arguments import positive
+from arguments import make_parser, positive, save
 from PIL import Image, ImageDraw
 from read_synthetic import draw_digit
 
 from mnist_classification import Reader, load_mnist
-from mnist_classification.files import write_atomically
 from mnist_classification.shipped import SHIPPED_READER
 
-RESULT = Path("runs") / "benchmarks" / "read_signs.json"
 HEIGHT, WIDTH, PEN, GAP, MARGIN = 60, 36, 4, 15, 40  # pixels
 FINER = 4  # times that a sign is drawn larger, so that its edges are smooth
 BEFORE, AMONG, BEHIND = "before", "among", "behind"
@@ -114,16 +110,14 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Measure, write the result, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, "read_signs")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--count", type=positive, default=50, help="numbers with each sign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="picture of the first number with each sign")
-    parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     result, first = run(Reader(options.model), options.count, options.seed)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     if options.sheet:
         wide = max(page.shape[1] for page in first)
         rows = [np.pad(p, ((0, 0), (0, wide - p.shape[1])), constant_values=250) for p in first]

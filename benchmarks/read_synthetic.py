@@ -12,8 +12,6 @@ Fashion-MNIST's pictures where `--fashion FOLDER` is given (Debian: dataset-fash
 to read exactly is to read nothing, and none should be sure.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arguments import positive
+from arguments import make_parser, positive, save
 from PIL import Image
 from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
@@ -29,13 +27,11 @@ from scipy.stats import binomtest
 
 from mnist_classification import Reader, load_mnist
 from mnist_classification.data import Examples
-from mnist_classification.files import write_atomically
 from mnist_classification.shipped import SHIPPED_READER
 from mnist_classification.study.published import DISPUTED
 from mnist_classification.study.records import majority
 from mnist_classification.study.results import load_row
 
-RESULT = Path("runs") / "benchmarks" / "read_synthetic.json"
 DIGIT_NETWORKS = Path(__file__).parent.parent / "results/runs/seven-epochs+precision=bfloat16"
 
 
@@ -454,20 +450,20 @@ def table(result: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, write the result, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, "read_synthetic")
     parser.add_argument("--model", type=Path, default=SHIPPED_READER)
     parser.add_argument("--count", type=positive, default=200, help="pages of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fashion", type=Path, help="folder with Fashion-MNIST's files")
-    parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--stages", action="store_true", help="take away each stage in turn")
     options = parser.parse_args()
     if options.stages:
+        if options.fashion:
+            parser.error("--stages has no pages of Fashion-MNIST; try without --fashion")
         print(take_away_stages(options.model, options.count, options.seed))
         return
     result = run(options.model, options.count, options.seed, options.fashion)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.output, json.dumps(result, indent=1) + "\n")
+    save(options.output, result)
     print(table(result))
 
 

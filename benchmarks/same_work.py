@@ -18,7 +18,7 @@ from typing import Any
 import common
 import torch
 import torch.nn.functional as F
-from arguments import positive
+from arguments import make_parser, positive, save
 from common import PillowMnist, gemm_ceiling, original_network
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -140,7 +140,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table; with --way, measure that one once and print its rate."""
-    parser = common.parser(__doc__, "same_work")
+    parser = make_parser(__doc__, "same_work")
     parser.add_argument("--rounds", type=positive, default=7, help="measurements of each way")
     parser.add_argument("--images", type=positive, default=12_800, help="images per epoch")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, once, in this process")
@@ -151,7 +151,7 @@ def main() -> None:
         print(len(part.train) / WAYS[options.way](part))
         return
     result = run(options.rounds, options.images)
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

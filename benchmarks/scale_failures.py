@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from arguments import make_parser, save
 
 from mnist_classification.data import load_mnist
 from mnist_classification.recipes import LADDER
@@ -202,9 +203,9 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table."""
-    options = common.parser(str(__doc__), "scale_failures").parse_args()
+    options = make_parser(str(__doc__), "scale_failures").parse_args()
     result = run()
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

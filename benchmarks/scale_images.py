@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import common
-from arguments import positive
+from arguments import make_parser, positive, save
 
 from mnist_classification.data import load_mnist
 from mnist_classification.device import keep_freed_memory, use_threads
@@ -132,7 +132,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table; with --measure, measure that folder once in this process."""
-    parser = common.parser(str(__doc__), "scale_images")
+    parser = make_parser(str(__doc__), "scale_images")
     parser.add_argument("small", type=Path, help="folder of 60,000 images")
     parser.add_argument("large", type=Path, help="folder of a million")
     parser.add_argument("--rounds", type=positive, default=1, help="epochs over the million")
@@ -142,7 +142,7 @@ def main() -> None:
         print(json.dumps(measure(options.measure)))
         return
     result = run(options.small, options.large, options.rounds)
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

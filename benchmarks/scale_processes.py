@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import common
-from arguments import positive
+from arguments import make_parser, positive, save
 
 from mnist_classification.data import Mnist, load_mnist
 from mnist_classification.device import keep_freed_memory, pick_device, use_threads
@@ -97,7 +97,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table; with --recipe, measure that once and print its rate."""
-    parser = common.parser(str(__doc__), "scale_processes")
+    parser = make_parser(str(__doc__), "scale_processes")
     parser.add_argument("--rounds", type=positive, default=5, help="measurements of each way")
     parser.add_argument("--images", type=positive, default=10_240, help="images per epoch")
     parser.add_argument("--recipe", choices=RECIPES, help="measure this once, in this process")
@@ -108,7 +108,7 @@ def main() -> None:
         print("" if rate is None else rate, end="", flush=True)
         return
     result = run(options.rounds, options.images)
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

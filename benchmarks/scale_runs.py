@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import common
-from arguments import positive
+from arguments import make_parser, positive, save
 
 from mnist_classification.cores import count_cores
 from mnist_classification.data import Examples, load_mnist
@@ -74,6 +74,9 @@ def paces(measured: dict[str, Any], step: int = 100) -> list[float]:
 
 def run(rounds: int, short: int, long: int, images: int) -> dict[str, Any]:
     """Measure both engines, taking turns, then the long experiment."""
+    fewest, cores = min(short, long), count_cores()
+    if fewest <= cores:
+        sys.exit(f"error: got {fewest} runs; expected more than the {cores} cores of this machine")
     with tempfile.TemporaryDirectory() as folder:
         few, enough = (write_part(Path(folder) / str(count), count) for count in (600, images))
         turns = [experiment(engine, short, few) for _ in range(rounds) for engine in ENGINES]
@@ -134,14 +137,14 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = common.parser(str(__doc__), "scale_runs")
+    parser = make_parser(str(__doc__), "scale_runs")
     parser.add_argument("--rounds", type=positive, default=3, help="short runs of each engine")
     parser.add_argument("--short", type=positive, default=12, help="runs of a short experiment")
     parser.add_argument("--long", type=positive, default=1000, help="runs of the long one")
     parser.add_argument("--images", type=positive, default=7_000, help="that each run learns")
     options = parser.parse_args()
     result = run(options.rounds, options.short, options.long, options.images)
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import common
+from arguments import make_parser, save
 from read_hostile import FILES
 from serving import (
     KNOWN_NUMBER,
@@ -153,7 +154,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, write the result and print the table."""
-    parser = common.parser(__doc__, "serve_abuse")
+    parser = make_parser(__doc__, "serve_abuse")
     parser.add_argument("--only", default="", help="only clients with this in their name")
     options = parser.parse_args()
     flags = ("--send-seconds", str(SEND_SECONDS), "--max-body-bytes", str(MAX_BODY_BYTES))
@@ -180,7 +181,7 @@ def main() -> None:
         "exit_code": code,
         "log": log,
     }
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

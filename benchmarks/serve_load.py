@@ -29,7 +29,7 @@ from typing import Any
 
 import common
 import numpy as np
-from arguments import positive
+from arguments import make_parser, positive, save
 from PIL import Image
 from read_synthetic import Style, make_page
 from serving import SERVE, Served, exchange, request, status
@@ -161,8 +161,10 @@ def load_server(command: tuple[str, ...], work: Work, seconds: float) -> dict[st
     ):
         clients.submit(drive, server.port, work, 1.0).result()  # nobody's first request counts
         pings = thread.submit(ping, server.port, stop)
-        seen = clients.submit(drive, server.port, work, seconds).result()
-        stop.set()
+        try:
+            seen = clients.submit(drive, server.port, work, seconds).result()
+        finally:
+            stop.set()
         health = pings.result()
     answered = len(seen["seconds"])
     return {
@@ -270,7 +272,7 @@ def _median(result: dict[str, Any], way: str, name: str) -> float:
 
 def main() -> None:
     """Measure, write the result and print the table."""
-    parser = common.parser(__doc__, "serve_load")
+    parser = make_parser(__doc__, "serve_load")
     parser.add_argument("--naive", action="store_true", help="be the naive server")
     parser.add_argument("--clients", type=positive, default=64)
     parser.add_argument("--seconds", type=float, default=60, help="of load per way and round")
@@ -319,7 +321,7 @@ def main() -> None:
         "ways": ways,
         "memory": follow_memory(work, options.requests),
     }
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import common
 import torch
-from arguments import positive
+from arguments import make_parser, positive, save
 
 from mnist_classification import convolution
 from mnist_classification.data import load_mnist
@@ -70,7 +70,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = common.parser(__doc__, "small_grids")
+    parser = make_parser(__doc__, "small_grids")
     parser.add_argument("--rounds", type=positive, default=15, help="measurements of each way")
     options = parser.parse_args()
     keep_freed_memory()
@@ -78,7 +78,7 @@ def main() -> None:
         "seconds": {name: measure(name, options.rounds) for name in RECIPES},
         "environment": common.environment(),
     }
-    common.save(options.output, result)
+    save(options.output, result)
     print(table(result))
 
 

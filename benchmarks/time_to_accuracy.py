@@ -23,7 +23,7 @@ from typing import Any
 import common
 import torch
 import torch.nn.functional as F
-from arguments import positive
+from arguments import make_parser, positive, save
 from common import PillowMnist, gemm_ceiling, original_network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -205,7 +205,7 @@ def short_table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure what is missing and print the table; with --way, that one once, as JSON."""
-    parser = common.parser(__doc__, "time_to_accuracy")
+    parser = make_parser(__doc__, "time_to_accuracy")
     parser.add_argument("--rounds", type=positive, default=10, help="each with a seed of its own")
     parser.add_argument("--only", nargs="+", choices=WAYS, help="let only these take turns")
     parser.add_argument("--way", choices=WAYS, help="measure only this way, in this process")
@@ -234,7 +234,7 @@ def main() -> None:
                 continue
             print(f"round {seed + 1} of {options.rounds}: {way}", file=sys.stderr, flush=True)
             runs.append({"way": way, "seed": seed} | measure_in_own_process(way, seed))
-            common.save(options.output, result)
+            save(options.output, result)
     print(table(result))
 
 

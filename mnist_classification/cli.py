@@ -247,19 +247,23 @@ def evaluate(
         auto, bfloat16 or float32; else the one that the model was trained in.
     """
     from .data import load_mnist
-    from .device import pick_device, pick_precision
+    from .device import pick_device, pick_precision, use_threads
+    from .distributed import threads_each
     from .study.records import check_committee, majority
     from .study.statistics import evaluate
-    from .trained import load_model
+    from .trained import load_model, say_other_data
 
     check_committee(models)
+    use_threads(threads_each())
     models = models or (SHIPPED_MODEL,)
     committee = [load_model(model) for model in models]
     target = pick_device(device)
-    test = load_mnist(data_dir).test
+    data = load_mnist(data_dir)
+    test = data.test
     chosen = pick_precision(precision, target) if precision else None
     voters = []
-    for trained in committee:
+    for model, trained in zip(models, committee, strict=True):
+        say_other_data(trained, data.fingerprint, str(model))
         trained.network.to(target)
         voters.append(trained.predict(test.images, chosen).argmax(axis=1))
     predictions = majority(voters)
@@ -303,9 +307,13 @@ def export(
         The file to write.
     """
     from .data import load_mnist
-    from .export import export_onnx
+    from .device import use_threads
+    from .distributed import threads_each
+    from .export import check_target, export_onnx
     from .trained import load_model
 
+    use_threads(threads_each())
+    check_target(onnx)
     trained = load_model(model)
     test = load_mnist(data_dir).test
     export_onnx(trained, onnx, test.images)

@@ -75,7 +75,7 @@ def use_threads(threads: int | None) -> None:
     """Let PyTorch compute with so many threads; None leaves its own choice, one per core.
 
     Raises:
-        RunError: the number is below 1.
+        RunError: the number is below 1, or above what any machine has.
     """
     if threads is None:
         return

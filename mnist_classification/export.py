@@ -8,6 +8,7 @@ normalisation are inside, so that who uses it has nothing to get wrong.
 
 import copy
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .errors import ModelError
 from .files import write_atomically
 from .model import to_pixels
 from .trained import Trained, predict
+
+IMAGES, LOGITS = "images", "logits"  # what goes in and what comes out
 
 
 class FromBytes(nn.Module):
@@ -40,7 +43,26 @@ class FromBytes(nn.Module):
                 f"got {images.dtype} of shape {tuple(images.shape)}; expected torch.uint8 of "
                 f"(N, 28, 28), MNIST's own bytes"
             )
-        return self.network((images.unsqueeze(1).float() / 255 - self.mean) / self.std)
+        return self.network(to_pixels(images, self.mean, self.std))
+
+
+def check_target(path: Path) -> None:
+    """Refuse to write over a file that is no exported network, such as the model's own.
+
+    Raises:
+        ModelError: that is so, or the name is no ONNX file's.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise ModelError(f"got --onnx {path}; expected a name that ends in .onnx")
+    if not os.path.exists(path):  # noqa: PTH110 - a name too long is none: writing it says so
+        return
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
+    except Exception:  # ONNX Runtime's exceptions have no base of their own
+        names = []
+    if names != [IMAGES, LOGITS]:
+        raise ModelError(f"{path}: is there, and no network that was exported; try another name")
 
 
 def to_onnx(trained: Trained) -> bytes:
@@ -55,8 +77,8 @@ def to_onnx(trained: Trained) -> bytes:
             FromBytes(network, recipe.pixel_mean, recipe.pixel_std).eval(),
             (torch.zeros(2, 28, 28, dtype=torch.uint8),),
             dynamo=True,
-            input_names=["images"],
-            output_names=["logits"],
+            input_names=[IMAGES],
+            output_names=[LOGITS],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             external_data=False,
             verbose=False,
@@ -80,7 +102,7 @@ def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
     content = to_onnx(trained)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     theirs = np.concatenate(
-        [session.run(None, {"images": batch})[0] for batch in np.array_split(images, 20)]
+        [session.run(None, {IMAGES: batch})[0] for batch in np.array_split(images, 20)]
     ).argmax(axis=1)
     pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
     device = next(trained.network.parameters()).device

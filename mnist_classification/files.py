@@ -53,6 +53,16 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
                 os.unlink(name)
 
 
+def may_replace(path: Path, mark: bytes) -> bool:
+    """Say whether nothing is at `path`, or a file of ours, which has `mark` in it."""
+    if not os.path.exists(path):  # noqa: PTH110 - a name too long is none: writing it says so
+        return True
+    try:
+        return mark in path.read_bytes()
+    except OSError:  # a folder, say
+        return False
+
+
 def make_folder(path: Path) -> None:
     """Make the folder unless it is there, and check that files can be written in it.
 

@@ -146,6 +146,7 @@ class TerminalProgress:
             f"{accuracy}  {rate:,.0f} images/s  {timedelta(seconds=round(left))} left"
         )
         if self.bar:
+            self.bar.update(self.task, completed=self.epochs_done * self.num_images)
             self.bar.console.print(line, highlight=False)
         else:
             print(line, file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ A model is a directory with model.safetensors and config.json. No pickle is read
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .device import deterministic
-from .errors import DataError, ModelError, RecipeError
-from .files import make_folder, write_atomically
+from .errors import DataError, ModelError, RecipeError, RunError
+from .files import make_folder, write_together
 from .model import Network, build, to_pixels
 from .recipes import Recipe, recipe_from_dict, settings
 
+log = logging.getLogger(__name__)
 AT_ONCE = 10_000  # images whose pixels are in memory while predicting: a test set
 # Where the second look moves an unsure image, in pixels down and right: sides, then corners.
 NEIGHBOURS = [*[(1, 0), (-1, 0), (0, 1), (0, -1)], *[(1, 1), (1, -1), (-1, 1), (-1, -1)]]
@@ -76,6 +78,8 @@ class Trained:
         # As floats, millions of images would take four times the memory of their file.
         for first in range(0, max(1, len(images)), AT_ONCE):
             few = images[first : first + AT_ONCE]
+            if isinstance(few, np.ndarray):  # PyTorch takes no flipped one
+                few = np.ascontiguousarray(few)
             pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
             autocast = torch.autocast(device.type, torch.bfloat16, precision == "bfloat16")
             with deterministic(device), autocast:
@@ -89,7 +93,11 @@ class Trained:
         return np.concatenate(probabilities)
 
     def save(self, directory: str | Path) -> None:
-        """Write model.safetensors, then config.json, which holds the checksum of the first."""
+        """Write model.safetensors and config.json, which holds the checksum of the first.
+
+        Raises:
+            RunError: they can't be written; what was there still is.
+        """
         directory = Path(directory)
         make_folder(directory)
         # Contiguous, so that the file doesn't depend on the memory layout of this machine.
@@ -109,8 +117,33 @@ class Trained:
             "history": self.history,
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        write_atomically(directory / "model.safetensors", content)
-        write_atomically(directory / "config.json", json.dumps(config, indent=1) + "\n")
+        write_together(
+            {
+                directory / "model.safetensors": content,
+                directory / "config.json": json.dumps(config, indent=1) + "\n",
+            }
+        )
+
+
+def check_finite(network: nn.Module, learning_rate: float) -> None:
+    """Refuse weights that a step too large has made infinite or NaN, after which no loss was seen.
+
+    Raises:
+        RunError: there is one.
+    """
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise RunError(f"non-finite weights; try a --learning-rate below {learning_rate}")
+
+
+def say_other_data(trained: Trained, fingerprint: str, name: str) -> None:
+    """Warn where a model is asked about another data set than it learned from.
+
+    Args:
+        fingerprint: `Mnist.fingerprint` of what it is asked about.
+        name: of the model.
+    """
+    if trained.data != fingerprint:
+        log.warning("%s: learned from another data set than this; is --data-dir right?", name)
 
 
 @torch.inference_mode()
@@ -213,6 +246,7 @@ def model_card(trained: Trained, result: str, environment: dict[str, str | int])
         if trained.holdout
         else "The test set was scored once, after training."
     )
+    again = "scores the test set" if trained.holdout else "tests it again"
     start = trained.pretrained_weights
     weights = f"Pretrained weights `{start[:16]}`." if start else ""
     parameters = sum(p.numel() for p in trained.network.parameters())
@@ -247,7 +281,7 @@ trained = load_model("path/to/this/directory")
 probabilities = trained.predict(images)  # (N, 28, 28) uint8 → (N, 10)
 ```
 
-`mnist evaluate path/to/this/directory` tests it again.
+`mnist evaluate path/to/this/directory` {again}.
 
 ## Limits
 

@@ -26,7 +26,7 @@ from .progress import Progress, Silent
 from .recipes import Recipe
 from .run import RunDirectory, check_seed, code_version
 from .sampling import Sampler
-from .trained import Trained
+from .trained import Trained, check_finite
 from .whitening import whiten
 
 
@@ -55,7 +55,9 @@ def fit(
         progress: is told of each step and epoch.
 
     Raises:
-        RunError: the loss is not finite, a checkpoint can't be written, or an option is not known.
+        RunError: a loss or weight is not finite, a checkpoint can't be written, or an option is not
+            known.
+        RecipeError: there is no such network, or its first layer can't be whitened.
     """
     target = pick_device(device)
     precision = pick_precision(precision, target)
@@ -83,6 +85,7 @@ def fit(
             logits = train_epoch(state, order, epoch, progress)
             record = {"epoch": epoch + 1} | score(state, order, logits, epoch)
             sampler.update(order, logits, state.labels[order], recipe.label_smoothing)
+            check_finite(state.network, recipe.learning_rate)
             record["seconds"] = time.perf_counter() - started
             if data.holdout:
                 digits = predict_together(trained.predict, data.holdout.images).argmax(axis=1)

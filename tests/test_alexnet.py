@@ -1,5 +1,7 @@
 """ImageNet's weights become AlexNet's. It is large: one network, and one file of weights."""
 
+import dataclasses
+
 import pytest
 import safetensors.torch
 import torch
@@ -61,6 +63,13 @@ def test_alexnet_starts_from_torchvisions_weights(network, weights):
 def test_head_makes_the_logits_of_the_features(network):
     pixels = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(network.head(network.features(pixels)), network(pixels))
+
+
+def test_alexnet_learns(small):
+    part = dataclasses.replace(small, train=small.train[:4])
+    trained = fit(find_recipe("decay-alexnet+num-epochs=2+learning-rate=0.01"), part)
+    first, second = (record["train_loss"] for record in trained.history)
+    assert second < first
 
 
 def test_no_file_is_no_weights_for_any_network():

@@ -1,6 +1,7 @@
 """`mnist export` as a user runs it."""
 
 import copy
+import shutil
 
 import numpy as np
 import onnxruntime
@@ -10,7 +11,7 @@ from PIL import Image
 
 from mnist_classification.export import to_onnx
 from mnist_classification.model import to_pixels
-from mnist_classification.shipped import SHIPPED_MODEL
+from mnist_classification.shipped import SHIPPED_MODEL, SHIPPED_READER
 from mnist_classification.trained import load_model, predict
 
 
@@ -39,3 +40,19 @@ def test_export_leaves_the_network_as_it_is():
     assert [parameter.stride() for parameter in trained.network.parameters()] == strides
     for name, value in trained.network.state_dict().items():
         assert torch.equal(value, weights[name])
+
+
+def test_export_replaces_what_it_wrote_and_nothing_else(small_dir, tmp_path):
+    export = ["export", SHIPPED_MODEL, "--data-dir", small_dir, "--onnx"]
+    reader = tmp_path / "reader.onnx"
+    shutil.copy(SHIPPED_READER / "model.onnx", reader)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    refused = run_command(*export, weights)
+    assert_one_line_error(refused, "expected a name that ends in .onnx")
+    refused = run_command(*export, reader)
+    assert_one_line_error(refused, "reader.onnx: is there, and no network that was exported")
+    assert reader.read_bytes() == (SHIPPED_READER / "model.onnx").read_bytes()
+    assert weights.read_bytes() == b"weights"
+    for _ in range(2):
+        assert run_command(*export, tmp_path / "new.onnx").returncode == 0

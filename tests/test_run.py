@@ -196,7 +196,7 @@ def test_a_damaged_model_is_not_replaced_unasked_either(finished, content):
 
 def test_a_finish_that_fails_leaves_a_directory_to_train_into(tiny, tmp_path, monkeypatch):
     trained = fit(find_recipe("baseline"), tiny)
-    monkeypatch.setattr("mnist_classification.trained.write_atomically", fail)
+    monkeypatch.setattr("mnist_classification.trained.write_together", fail)
     with pytest.raises(OSError, match="no space"), RunDirectory(tmp_path, IDENTITY) as run:
         run.finish(trained, "card")
     monkeypatch.undo()

@@ -1,15 +1,17 @@
 """What is known of a trained network: its predictions, and itself once it is saved."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from conftest import assert_same_weights
+from conftest import assert_same_weights, run_command
 
 from mnist_classification.device import environment
-from mnist_classification.errors import DataError, ModelError
+from mnist_classification.errors import DataError, ModelError, RunError
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import find_recipe
 from mnist_classification.trained import Trained, load_model, model_card, predict
@@ -50,6 +52,8 @@ def test_model_survives_the_disk(small, tmp_path):
     assert (loaded.recipe, loaded.seed, loaded.history) == (trained.recipe, 3, trained.history)
     assert loaded.test_accuracy == 0.5
     assert (loaded.predict(small.test.images) == trained.predict(small.test.images)).all()
+    flipped = small.test.images[:, :, ::-1]
+    assert (loaded.predict(flipped) == trained.predict(flipped.copy())).all()
     for images in (small.test.images / 255, small.test.images[0], small.test.images[:, None]):
         with pytest.raises(DataError, match=r"expected \(N, 28, 28\) uint8"):
             loaded.predict(images)
@@ -118,6 +122,7 @@ def test_card_says_what_was_judged_and_how_to_use_it(small, holdout):
     assert "# baseline, seed 0" in card
     assert "Accuracy 12.3%. " in card
     assert ("100 training images that were set aside" in card) == bool(holdout)
+    assert ("` scores the test set." in card) == bool(holdout)
     assert ("The test set was scored once" in card) != bool(holdout)
     assert "44,426 parameters" in card
     assert "| batch_size | 128 |" in card
@@ -133,3 +138,27 @@ def test_a_model_predicts_in_the_precision_it_was_trained_in(small):
     for precision, probabilities in ours.items():
         for other in trained.values():  # and --precision overrides it
             assert np.array_equal(other.predict(images, precision), probabilities)
+
+
+def test_a_model_that_cannot_be_written_leaves_the_one_before(model, small, monkeypatch):
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    write = os.fsync
+    left = [1]  # one file is written, and then there is no room
+
+    def fail(descriptor):
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left.pop()
+        write(descriptor)
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(RunError, match="nothing was replaced"):
+        fit(find_recipe("decay+num-epochs=0"), small).save(model)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_asking_about_another_data_set_is_said(model, small_dir, mnist, caplog):
+    assert run_command("evaluate", model, "--data-dir", mnist.directory).returncode == 0
+    assert caplog.text == ""
+    assert run_command("evaluate", model, "--data-dir", small_dir).returncode == 0
+    assert f"{model}: learned from another data set than this" in caplog.text

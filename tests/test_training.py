@@ -163,6 +163,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(small):
         fit(find_recipe("sgd+num-epochs=1+learning-rate=1000"), small)
 
 
+def test_weights_that_the_last_step_makes_infinite_stop_the_run_too(small):
+    with pytest.raises(RunError, match=r"non-finite weights; try a --learning-rate below"):
+        fit(find_recipe("sgd+num-epochs=1+images-per-epoch=32+learning-rate=1e38"), small)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -3,8 +3,10 @@
 Each makes one picture, in --output under a name of its own, and prints where it lies.
 """
 
+import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -56,7 +58,7 @@ def tsne(
     interactive:
         Also write one HTML file; pointing at a dot shows its image.
     """
-    from ..files import make_folder, write_atomically
+    from ..files import make_folder, may_replace, write_atomically
     from ..progress import track
     from .embedding import (
         REPORTS,
@@ -66,10 +68,12 @@ def tsne(
         raw_pixels,
         untrained,
     )
-    from .page import tsne_page
+    from .page import PAGE_MARK, tsne_page
     from .plots import describe, plot_tsne
 
     check_perplexity(num_samples, perplexity)
+    if interactive and not may_replace(interactive, PAGE_MARK):
+        raise PlotError(f"{interactive}: is there, and no page of ours; try another --interactive")
     if not 0 <= seed < 2**32:
         raise PlotError(f"got seed {seed}; expected 0 to 2^32 - 1")
     trained, data = _load(model, data_dir)
@@ -124,10 +128,16 @@ def curves(
     from .plots import plot_curves
 
     data = load_mnist(data_dir)
-    runs: dict[str, list[Any]] = {}
-    for source in sources:
-        for name, histories in load_histories(source, data).items():
-            runs.setdefault(name, []).extend(histories)
+    found = [
+        (source, name, histories)
+        for source in dict.fromkeys(sources)
+        for name, histories in load_histories(source, data).items()
+    ]
+    times = Counter(name for _, name, _ in found)
+    runs = {
+        name if times[name] == 1 else f"{name}, {source}": histories
+        for source, name, histories in found
+    }
     _save(plot_curves(runs), output, "curves")
 
 
@@ -172,12 +182,12 @@ def mistakes(
     from ..data import SHA256, load_mnist
     from ..study.published import DISPUTED
     from ..study.records import count_votes
-    from ..study.results import load_row
+    from ..study.results import list_results, load_row
     from .plots import plot_mistakes
 
     if count < 1:
         raise PlotError(f"got count {count}; expected 1 or more")
-    if model.exists() or not any(model.parent.glob(f"{model.name}-seed*.json")):
+    if os.path.exists(model) or not list_results(model.parent, model.name):  # noqa: PTH110
         trained, data = _load(model, data_dir)
         probabilities = trained.predict(data.test.images)
         title, name = _title(model, trained), "mistakes"
@@ -268,18 +278,15 @@ def ladder(
     """
     from ..data import load_mnist
     from ..study.experiments import EXPERIMENTS
-    from ..study.published import ORIGINAL
-    from ..study.tables import by_recipe
+    from ..study.tables import accuracies_of, by_recipe, claims_about
     from .plots import plot_ladder
 
     data = load_mnist(data_dir)
     rows = by_recipe(EXPERIMENTS["ladder"].load(results, data))
     accuracies = {
-        recipe.name: [run.test_accuracy for run in rows[recipe.name] if run.test_accuracy]
-        for recipe in LADDER
-        if recipe.name in rows
+        recipe.name: accuracies_of(rows[recipe.name]) for recipe in LADDER if recipe.name in rows
     }
-    claims = {row: percent / 100 for row, percent in ORIGINAL.items()}
+    claims = {row: percent / 100 for row, percent in claims_about(data).items()}
     _save(plot_ladder(accuracies, claims), output, "ladder")
 
 
@@ -296,27 +303,32 @@ def frontier(
 
     Example: mnist visualize frontier runs/frontier
     """
-    from ..data import load_mnist
+    from ..data import SHA256, load_mnist
     from ..study.experiments import EXPERIMENTS
     from ..study.published import ANCHORS
+    from ..study.tables import accuracies_of, by_recipe
     from .plots import plot_frontier
 
     data = load_mnist(data_dir)
-    rows = EXPERIMENTS["frontier"].load(results, data)
+    rows = by_recipe(EXPERIMENTS["frontier"].load(results, data))
     points = {
-        row: ([run.accuracy for run in runs], [run.total_seconds for run in runs])
+        row: (accuracies_of(runs), [run.total_seconds for run in runs])
         for row, runs in rows.items()
     }
-    if len({runs[0].precision for runs in rows.values()}) == 1:  # then it need not be in the names
-        points = {row.partition("+precision=")[0]: point for row, point in points.items()}
-    _save(plot_frontier(points, ANCHORS), output, "frontier")
+    anchors = ANCHORS if data.sha256 == SHA256 else []  # they are about MNIST
+    _save(plot_frontier(points, anchors), output, "frontier")
 
 
 def _load(model: Path, data_dir: Path | None) -> "tuple[Trained, Mnist]":
     from ..data import load_mnist
-    from ..trained import load_model
+    from ..device import use_threads
+    from ..distributed import threads_each
+    from ..trained import load_model, say_other_data
 
-    return load_model(model), load_mnist(data_dir)
+    use_threads(threads_each())
+    trained, data = load_model(model), load_mnist(data_dir)
+    say_other_data(trained, data.fingerprint, str(model))
+    return trained, data
 
 
 def _title(model: Path, trained: "Trained") -> str:

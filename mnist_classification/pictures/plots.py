@@ -32,6 +32,7 @@ from .embedding import NEIGHBOURS, Embedding
 
 WIDTH = 8.0  # inches
 TITLE = 70  # letters that fit into it: recipes with changes have long names
+LEGEND_NAME = 24  # letters of a name in a legend of three columns
 
 # Paul Tol's "muted" scheme, safe for the common forms of colour blindness; its tenth colour, a
 # grey that is lost on white, is black here. https://personal.sron.nl/~pault/
@@ -114,7 +115,9 @@ def plot_curves(runs: dict[str, list[list[dict[str, Any]]]]) -> Figure:
     trained = {name: histories for name, histories in trained.items() if histories}
     if not trained:
         raise PlotError("got runs without a finished epoch; expected one at least; try another run")
-    figure = Figure(figsize=(WIDTH, 4.6 + 0.13 * len(trained)), layout="constrained")
+    columns = 3 if max(map(len, trained)) <= LEGEND_NAME else 1
+    height = 4.6 + 0.4 / columns * len(trained)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     loss_axes, error_axes = figure.subplots(1, 2)
     for i, (name, histories) in enumerate(trained.items()):
         # Every third colour, so that neighbours differ in lightness too.
@@ -138,7 +141,7 @@ def plot_curves(runs: dict[str, list[list[dict[str, Any]]]]) -> Figure:
         axes.grid(alpha=0.3)
     figure.legend(
         loc="outside lower center",
-        ncols=3,
+        ncols=columns,
         title="training: mean over seeds, band over all of them",
     )
     return figure
@@ -168,10 +171,11 @@ def plot_frontier(
     for name, error, seconds in zip(rows, errors, medians, strict=True):
         axes.annotate(name, (seconds, error), (-8, -12), textcoords="offset points", ha="right")
     hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 2, "color": ORIGINAL_COLOUR}
-    _, claims, durations = zip(*anchors, strict=True)
-    axes.plot(
-        durations, claims, "D", label="others, as they report it, on their machines", **hollow
-    )
+    if anchors:
+        _, claims, durations = zip(*anchors, strict=True)
+        axes.plot(
+            durations, claims, "D", label="others, as they report it, on their machines", **hollow
+        )
     for number, (name, percent, after) in enumerate(anchors):
         place = (8, -14 if number % 2 else 5)  # by turns, so that neighbours don't meet
         axes.annotate(name, (after, percent), place, textcoords="offset points")
@@ -225,9 +229,10 @@ def plot_ladder(rows: dict[str, list[float]], original: dict[str, float]) -> Fig
     axes.plot(*np.array(seeds).T, ".", color="#777777", label="one seed")
     axes.errorbar(mean, y, xerr=reach, fmt="ko", capsize=6, label="mean and its 95% interval")
     claims = [(100 * original[name], height[name]) for name in trained if name in original]
-    claimed = np.array(claims).reshape(-1, 2).T
     hollow: dict[str, Any] = {"color": ORIGINAL_COLOUR, "fillstyle": "none", "markeredgewidth": 2}
-    axes.plot(*claimed, "D", markersize=9, label="the original's mean of five", **hollow)
+    if claims:
+        label = "the original's mean of five"
+        axes.plot(*np.array(claims).T, "D", markersize=9, label=label, **hollow)
     for name in rows.keys() - trained.keys():
         text = f"◂ {np.mean(rows[name]):.1%}, off the scale"
         text += f"; the original's {original[name]:.0%}" if name in original else ""
@@ -278,7 +283,7 @@ def plot_confusion(confusion: np.ndarray, title: str) -> Figure:
             count = confusion[label, digit]
             weight = "bold" if label == digit else "normal"
             axes.text(digit, label, f"{count:,}" if count else "·", weight=weight, **CENTRED)
-    axes.set(title=title, xlabel="read as", ylabel="label")
+    axes.set(title=textwrap.fill(title, TITLE), xlabel="read as", ylabel="label")
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
     totals = confusion.sum(axis=1)

@@ -168,7 +168,7 @@ def _check_explanation(output: Path) -> None:
     try:
         with Image.open(output, formats=["PNG"]) as image:
             ours = image.info.get("Software") == SOFTWARE
-    except OSError:
+    except Exception:  # decoders raise whatever they like
         ours = False
     if not ours:
         raise PictureError(f"{output}: is there, and no explanation of ours; try another name")

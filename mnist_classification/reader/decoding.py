@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLANK = 10
+BLANK = 10  # the class of "nothing new"
 TINY = 1e-30
 ROUNDING = 1e-9  # share by which one text's probability may differ from row to row
 MOST = 16  # digits of a text whose neighbours are tried; their cost grows with its cube

@@ -120,18 +120,18 @@ def propose(page: Page) -> list[list[Region]]:
 
 def find_rows(marks: np.ndarray) -> list[Region]:
     """Return where marks stand side by side, from the top; (H, W) bool."""
-    labels, count = ndimage.label(marks, ink.EIGHT)
-    if not 0 < count <= ink.MAX_MARKS:
+    places = ndimage.find_objects(ndimage.label(marks, ink.EIGHT)[0])
+    boxes = np.array([(c.start, r.start, c.stop, r.stop) for r, c in places], float)
+    boxes = boxes.reshape(-1, 4)
+    wide, high = (boxes[:, 2:] - boxes[:, :2]).T
+    boxes = boxes[np.maximum(wide, high) >= SPECK * high.max(initial=0)]
+    if not 0 < len(boxes) <= ink.MAX_MARKS:
         return []
-    boxes = np.array(
-        [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(labels)], float
-    )
     high = boxes[:, 3] - boxes[:, 1]
     large = (high >= SMALLEST * high.max()) & (high >= ink.MIN_HEIGHT)
     rows = _group(boxes[large])
     for box in boxes[~large]:  # points, dashes, parts of digits: with the row that they are in
-        if max(box[2] - box[0], box[3] - box[1]) >= SPECK * high.max():
-            _attach(box, rows)
+        _attach(box, rows)
     rows.sort(key=lambda row: _around(row)[1] + _around(row)[3])
     return [_fit(np.array(row)) for row in rows[:MAX_LINES]]
 

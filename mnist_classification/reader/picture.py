@@ -1,6 +1,6 @@
 """Any picture → its pixels as an array; a file that is not what it says is refused in one line.
 
-    pixels, scale = load_pixels("photo.jpg")          # (H, W, 3) uint8, at most 1,024 on a side
+    pixels, scale = load_pixels("photo.jpg")          # (H, W, 3) uint8, at most about a megapixel
 
 Pictures come from strangers, so the size is checked before anything is decoded, the formats are
 those that Pillow reads by itself, and large pictures are shrunk, JPEGs while they are read. Two of
@@ -9,6 +9,8 @@ times the memory of any other. `benchmarks/read_hostile.py` measures what pictur
 """
 
 import io
+import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +27,7 @@ MAX_BYTES_AT_ONCE = MAX_PIXELS  # of WebP, AVIF and HEIC, compressed well and re
 SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain", "qoi")
 MAX_BYTES_SLOW, MAX_PIXELS_SLOW = 200_000, 1_000_000
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
+LONGEST_SIDE = 4 * MAX_SIDE  # of what is more than twice as long as wide, such as a till roll
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM"),  # Pillow imports the rest when it gets so far
     *("TIFF", "WEBP", "TGA", "PCX", "SGI", "QOI", "AVIF"),
@@ -55,7 +58,8 @@ SUFFIXES = (
 
 # Pillow warns of damaged metadata that we don't use, and of sizes above a limit that is not ours.
 # Once for all: filters that come and go with each picture are not safe between threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+# Behind those that are there, which may make an error of what Pillow warns of.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 Picture = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
 Scale = tuple[float, float]  # across and down
@@ -78,7 +82,7 @@ def load_pixels(picture: Picture) -> tuple[np.ndarray, Scale]:
             return _load(picture, own=False)
         if isinstance(picture, np.ndarray):
             return _load(_from_array(picture))
-        content = picture.read(MAX_BYTES + 1) if hasattr(picture, "read") else picture
+        content = _read_open(picture) if hasattr(picture, "read") else picture
         if isinstance(content, bytes | bytearray | memoryview):
             with _open(io.BytesIO(content)) as image:
                 return _load(image)
@@ -122,7 +126,16 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, Scale]:
 
 def is_picture_name(path: Path) -> bool:
     """Say whether a file in a folder is meant to be a picture."""
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    visible = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return visible and os.path.isfile(path)  # noqa: PTH113 - which may not be known to us
+
+
+def _read_open(file: Any) -> bytes:
+    """Return what is in an open file, and a byte more than is allowed at most."""
+    try:
+        return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # closed, or opened as text or to be written
+        raise PictureError(f"can't be read: {error}; expected an open binary file") from None
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -154,7 +167,8 @@ def _open(file: BinaryIO) -> Image.Image:
     try:
         image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
-        raise PictureError(_too_large("more than 178")) from None
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own limit
+        raise PictureError(_too_large(f"more than {most / 1e6:,.0f}")) from None
     except Exception:  # as below
         raise PictureError(
             f"got a file that starts with {start[:8].hex() or 'nothing'}; expected a picture in "
@@ -225,7 +239,7 @@ def _too_large(size: str) -> str:
 
 
 def _shrink(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
-    """Decode the picture at no more than MAX_SIDE pixels per side; return its orientation, too."""
+    """Decode the picture, shrunk if it is large; return its orientation, too."""
     if own and image.format in ("JPEG", "MPO"):
         image.draft(None, (MAX_SIDE, MAX_SIDE))  # decodes a half, a quarter or an eighth of it
     if own and image.format == "WEBP":
@@ -236,10 +250,16 @@ def _shrink(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
         image = image.convert("I")
     elif image.mode in TO_REDUCE:
         image = image.convert(TO_REDUCE[image.mode])
-    factor = -(-max(image.size) // MAX_SIDE)
+    factor = _factor(*image.size)
     if factor > 1:  # no side below one pixel, however long and thin the picture is
         image = image.reduce((min(factor, image.width), min(factor, image.height)))
     return image, orientation
+
+
+def _factor(width: int, height: int) -> int:
+    """Return by how much a picture shrinks: to MAX_SIDE, a long and thin one to less area."""
+    side = min(max(width, height), math.sqrt(2 * width * height))
+    return math.ceil(max(side / MAX_SIDE, max(width, height) / LONGEST_SIDE))
 
 
 def _load_webp(image: Any) -> None:
@@ -265,7 +285,7 @@ def _orientation(image: Image.Image) -> int:
 def _opaque(image: Image.Image) -> np.ndarray:
     """Return (H, W, 3) uint8; what is transparent becomes paper.
 
-    In a drawing on a transparent page the ink is what is opaque, whatever its colour. In a picture
+    In a drawing on a transparent page the ink is what is opaque, whatever its colours. In a picture
     with some transparent parts, they take the colour of the paper around them.
     """
     if image.mode in ("I", "F"):  # 16 bits or more per pixel: the range that is used, made 8 bits
@@ -279,11 +299,14 @@ def _opaque(image: Image.Image) -> np.ndarray:
     alpha = rgba[:, :, 3:]
     if alpha.min() == 255:
         return rgba[:, :, :3].copy()
-    opaque = rgba[alpha[:, :, 0] > 127][:, :3]
-    if len(opaque) == 0:
-        return np.full((*alpha.shape[:2], 3), 255, np.uint8)  # nothing to be seen
-    low, high = np.percentile(opaque @ np.array([0.3, 0.6, 0.1]), [5, 95])
-    if high - low < 64:  # one colour: the shape is in the transparency
+    seen = alpha[:, :, 0] > alpha.max() / 2  # a thin or pale pen is nowhere opaque
+    if not seen.any():
+        return np.full((*alpha.shape[:2], 3), 255, np.uint8)
+    opaque = rgba[seen][:, :3]
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    filled = seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()
+    low, high = np.percentile(opaque @ np.array([0.3, 0.6, 0.1]), [0.1, 99.9])
+    if filled < 0.5 or high - low < 64:  # the shape is in the transparency
         return np.repeat(255 - alpha, 3, axis=2)
     paper = np.median(opaque, axis=0)
     share = alpha / np.float32(255)

@@ -189,9 +189,10 @@ class Reader:
         Raises:
             PictureError: it is one picture, not several.
         """
-        flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
         one = isinstance(pictures, str | Path | bytes | bytearray | memoryview | Image.Image)
-        if one or flat or hasattr(pictures, "read"):
+        if isinstance(pictures, np.ndarray):  # with so few columns they are one picture's channels
+            one = pictures.ndim < 3 or (pictures.ndim == 3 and pictures.shape[2] <= 4)
+        if one or hasattr(pictures, "read"):
             raise PictureError("got one picture; expected several; try read")
         for picture in pictures:
             try:
@@ -203,7 +204,7 @@ class Reader:
         """Return the page, and the lines with a number on them.
 
         Where it is not sure of them, the page may be the sheet alone that lies on something else,
-        or have a margin, unless numbers are lost by that.
+        or have a margin, unless probable numbers are lost by that.
 
         Args:
             pixels: (H, W, 3) uint8.

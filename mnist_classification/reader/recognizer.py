@@ -145,20 +145,22 @@ RANGES = {"slope": (0.01, 100.0), "offset": (-50.0, 50.0), "threshold": (0.0, 1.
 
 def _read_config(path: Path, networks: list[bytes]) -> dict[str, Any]:
     """Return the calibration of one network or of both, or {} if there is none."""
-    if not path.exists():
-        return {}
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError(f"got {type(config).__name__}; expected an object")
-        config = config if len(networks) > 1 else config.get("first", config)
-        checksum = hashlib.sha256(networks[-1]).hexdigest()
-        if config.get("sha256", checksum) != checksum:
-            return {}
+        first = config.get("first", config if len(networks) == 1 else {})
+        config = config if len(networks) > 1 else first
+        for network, facts in zip(networks, (first, config), strict=False):
+            checksum = hashlib.sha256(network).hexdigest()
+            if facts.get("sha256", checksum) != checksum:
+                return {}
         found = {key: float(config[key]) for key in RANGES if key in config}
         for key, (low, high) in RANGES.items():
             if key in found and not low <= found[key] <= high:
                 raise ValueError(f"got {key} {config[key]}; expected {low} to {high}")
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ModelError(
             f"{path}: {error}; expected what calibration wrote; try the model that is shipped"

@@ -14,8 +14,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-BLANK = 10  # the class of "nothing new"
-NUM_CLASSES = 11
+from ..reader.recognizer import NUM_CLASSES
+
 STEM = 16
 WIDTHS = ((32, 32), (64, 64), (96, 128))  # channels of 3x3; each group ends by halving the height
 ALONG = (112, 112, 112)  # of the convolutions along the line, when its height is gone

@@ -91,8 +91,10 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
 
     middles = line.place[line.is_digit]
     halves = line.half[line.is_digit]
-    top = (middles[:, 1] - halves[:, 1]).min(initial=6)
-    bottom = (middles[:, 1] + halves[:, 1]).max(initial=26)
+    top, bottom = 6.0, 26.0  # where there is no digit
+    if len(middles):
+        top = (middles[:, 1] - halves[:, 1]).min()
+        bottom = (middles[:, 1] + halves[:, 1]).max()
     if kind < 0.14:  # a rule to write on, seldom anywhere
         level(bottom + rng.normal(0, 2.5) if rng.random() < 0.7 else rng.uniform(0, HEIGHT))
         if rng.random() < 0.3:
@@ -109,12 +111,16 @@ def print_form(line: Line, rng: Rng) -> np.ndarray:
         strength = rng.uniform(0.15, 0.6)
     else:  # a frame, whole or in part, with or without a wall between the digits
         room = rng.uniform(0.0, 5.0)
-        if rng.random() < 0.85:
-            level(min(bottom + room, HEIGHT - rng.uniform(0, 2)))
-        if rng.random() < 0.8:
-            level(max(top - room, rng.uniform(0, 2)))
+        low = min(bottom + room, HEIGHT - rng.uniform(0, 2))
+        high = max(top - room, rng.uniform(0, 2))
         for at in _walls(middles, halves, line.width, room, rng):
             upright(at)
+        if rng.random() < 0.5:  # its corners are in the strip
+            printed[(y - slope * x < high) | (y - slope * x > low)] = 0
+        if rng.random() < 0.85:
+            level(low)
+        if rng.random() < 0.8:
+            level(high)
     return printed * strength
 
 

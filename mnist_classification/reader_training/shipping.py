@@ -23,13 +23,13 @@ from ..device import environment, pick_precision
 from ..errors import DataError, ModelError, RunError
 from ..files import write_together
 from ..reader.recognizer import FIRST, SECOND, find_model, load_recognizer
-from ..run import RunDirectory, check_seed
+from ..run import CHECKPOINTS, RunDirectory, check_seed
 from .calibration import RIGHT_IF_SURE, Calibration, calibrate
 from .export import export_onnx
 from .glyphs import make_glyphs
 from .lines import LineSource
 from .network import LineNetwork, count_multiplications
-from .training import Settings, code_version, train
+from .training import Settings, train
 
 SIX_DIGITS = 128  # pixels along a strip
 
@@ -98,16 +98,29 @@ def train_and_export(
         _read_first(first)
         if first.resolve() == output.resolve():
             raise RunError(f"{output}: is the reader to stand beside; try another --output")
+    if not (output / "config.json").exists() and not any(output.glob(CHECKPOINTS)):
+        _refuse_to_replace(output)
     seen = {"data": data.fingerprint, "holdout": holdout, "beside": _checksum(first)}
     identity = settings.identity() | seen
     with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
         source = LineSource(make_glyphs(data.train, seed), words=words)
         network, history = train(settings, source, run, workers)
         held_back = LineSource(make_glyphs(data.holdout, seed + 1))  # a promise about numbers alone
+        seen["code"] = identity["code"]  # which may have been edited since
         shipped = write_model(network, held_back, output, settings, history, seen, first)
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
+
+
+def _refuse_to_replace(output: Path) -> None:
+    """Refuse networks that no run of ours has left."""
+    for name in (FIRST, SECOND):
+        if (output / name).exists():
+            raise RunError(
+                f"{output}: holds a {name} of something else, which a reader's would replace; "
+                f"try another --output"
+            )
 
 
 def _check_digits(examples: Examples) -> None:
@@ -133,8 +146,8 @@ def write_model(
     """Export a network, calibrate what was exported, and describe it.
 
     Args:
-        seen: `data`, the fingerprint of the images, `holdout`, how many were set aside, and
-            `beside`, the checksum of the network that this one stands beside.
+        seen: `data`, the fingerprint of the images, `holdout`, how many were set aside, `beside`,
+            the checksum of the network that this one stands beside, and `code`, of what drew lines.
         first: the folder of the reader that the network stands beside.
     """
     rng = np.random.default_rng(0)
@@ -149,7 +162,6 @@ def write_model(
     config = {
         **found.as_config(),
         "settings": asdict(settings),
-        "code": code_version(),
         **seen,
         "history": history,
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -28,9 +28,10 @@ from torch.utils.data import DataLoader, Dataset
 from ..device import environment, keep_freed_memory
 from ..errors import RunError
 from ..progress import track
+from ..reader.decoding import BLANK
 from ..run import MACHINE, RunDirectory
 from .lines import LineBatch, LineSource
-from .network import BLANK, LineNetwork
+from .network import LineNetwork
 
 CODE = ("letters", "glyphs", "writing", "paper", "lines", "network", "training", "../reader/strips")
 

@@ -59,8 +59,7 @@ class Service:
         self.pool, self.limits = pool, limits
         self.in_flight = 0  # requests that are read or wait for it
         self.held = 0  # bytes of bodies in memory
-        # The page has the server's own network; of an ONNX file alone, the one that ships.
-        self.page = (page_html(pool.model) if pool.model.is_dir() else page_html()).encode("utf-8")
+        self.page = page_html(pool.model).encode("utf-8")  # with the server's own network
         self.page_headers = {
             "Content-Length": str(len(self.page)),
             "Content-Security-Policy": f"{page_policy()}; frame-ancestors 'none'",

@@ -1,7 +1,6 @@
 """The commands of the page and the server: arguments and exit codes only, as in cli.py."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
@@ -73,17 +72,12 @@ def page(
 
     Example: mnist page --output digits.html
     """
-    from ..files import make_folder, write_atomically
+    from ..files import make_folder, may_replace, write_atomically
     from .page import page_html
 
     content = page_html(model)
-    if os.path.isfile(output):  # noqa: PTH113 - a name too long is none: writing it says so
-        try:
-            ours = PAGE_TITLE in output.read_bytes()
-        except OSError:
-            ours = False
-        if not ours:
-            raise ServeError(f"{output}: is there, and no page of ours; try another --output")
+    if not may_replace(output, PAGE_TITLE):
+        raise ServeError(f"{output}: is there, and no page of ours; try another --output")
     make_folder(output.parent)
     write_atomically(output, content)
     print(output)

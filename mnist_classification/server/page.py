@@ -30,7 +30,7 @@ def page_html(model: Path = SHIPPED_READER) -> str:
     """Return the page with a reader's network.
 
     Args:
-        model: a folder with model.onnx and config.json.
+        model: a folder with model.onnx and config.json, or an ONNX file.
 
     Raises:
         ModelError: there is none, or its network has layers that the page does not know.

@@ -69,28 +69,37 @@ class Worker:
         settings = json.dumps([str(model), dataclasses.asdict(limits)])
         # With -P and our own path it imports what we do, and nothing else from the current folder.
         path = [str(Path(entry).absolute()) for entry in sys.path]
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", f"{__package__}.worker", settings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,  # decoders may print what they were given
                 env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path)},
             )
+        )
+        try:
+            # On Python 3.11 who is cancelled while it starts a process waits for ever.
+            process = await asyncio.shield(starting)
         except OSError as error:
             raise ServeError(
                 f"can't start a process that reads: {error.strerror}; try fewer --workers"
             ) from None
+        except asyncio.CancelledError:
+            await cls(await starting, {}).end()
+            raise
         worker = cls(process, {})
         try:
             async with asyncio.timeout(START_SECONDS):
                 status, content = await worker._answer()
-        except (asyncio.IncompleteReadError, TimeoutError):
+        except BaseException as error:
             await worker.end()
-            raise ServeError(
-                "a process that reads ended at its start; expected it to load the model; "
-                "try mnist predict, which says why"
-            ) from None
+            if isinstance(error, asyncio.IncompleteReadError | TimeoutError):
+                raise ServeError(
+                    "a process that reads ended at its start; expected it to load the model; "
+                    "try mnist predict, which says why"
+                ) from None
+            raise
         worker.facts = json.loads(content)
         if status == FAILED:
             await worker.end()
@@ -134,9 +143,10 @@ class Worker:
     async def end(self) -> None:
         """End the process, whatever it does."""
         self.alive = False
-        with contextlib.suppress(ProcessLookupError):
-            # Its own kill() would wait for one that has ended, and asyncio miss how it did.
-            os.kill(self.process.pid, KILL)
+        if self.process.returncode is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                # Its own kill() would wait for one that has ended, and asyncio miss how it did.
+                os.kill(self.process.pid, KILL)
         self.requests.close()
         await self.process.wait()
 
@@ -165,8 +175,7 @@ class Pool:
         pool = cls(model, limits)
         await pool._add()  # alone, so that what is wrong is said once
         others = (pool._add() for _ in range(workers - 1))
-        # All end before one's error is raised: on Python 3.11 who is cancelled while it starts a
-        # process waits for ever.
+        # All end before one's error is raised, so that none is left behind.
         for error in await asyncio.gather(*others, return_exceptions=True):
             if error is not None:
                 await pool.close()
@@ -244,9 +253,11 @@ class Pool:
         return worker
 
     async def close(self) -> None:
-        """End all processes."""
-        for task in self.tasks:
+        """End all processes, those that are starting too."""
+        tasks = [*self.tasks]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for worker in [*self.workers]:
             await worker.end()
 

@@ -12,8 +12,6 @@ from ..options import DataDir, Device, Holdout, Json, Precision, PretrainedWeigh
 
 RESULTS = Path("results/runs")  # what is committed
 
-Results = Annotated[Path, Parameter(help="folder of result files")]
-
 
 def experiment(
     name: Annotated[
@@ -94,7 +92,9 @@ def experiment(
 def report(
     name: Annotated[str, Parameter(help="experiment, or folder of result files")],
     *,
-    results: Results = RESULTS,
+    results: Annotated[
+        Path | None, Parameter(help="an experiment's folder of result files; else results/runs")
+    ] = None,
     short: bool = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -115,9 +115,11 @@ def report(
 
     data = load_mnist(data_dir)
     if name in EXPERIMENTS:
-        text = EXPERIMENTS[name].report(results, data, short=short)
+        text = EXPERIMENTS[name].report(results or RESULTS, data, short=short)
     elif not os.path.isdir(name):  # noqa: PTH112 - a name too long is none
         raise ResultError(unknown("experiment or folder", name, EXPERIMENTS))
+    elif results:
+        raise ResultError(f"got --results {results} beside the folder {name}; expected one of them")
     else:
         rows = load_results(find_results(Path(name)), data)
         text = (short_report if short else report_text)(folder_tables, rows, data)
@@ -140,11 +142,18 @@ def compare(
     from .tables import compare_models, compare_rows
 
     data = load_mnist(data_dir)
-    if (before / "config.json").exists() or (after / "config.json").exists():
-        from ..trained import load_model
+    if any(os.path.exists(path / "config.json") for path in (before, after)):  # noqa: PTH110
+        from ..device import use_threads
+        from ..distributed import threads_each
+        from ..trained import load_model, say_other_data
 
-        first, second = (load_model(path).predict(data.test.images) for path in (before, after))
-        facts, text = compare_models(first.argmax(axis=1), second.argmax(axis=1), data.test.labels)
+        use_threads(threads_each())
+        read = []
+        for path in (before, after):
+            trained = load_model(path)
+            say_other_data(trained, data.fingerprint, str(path))
+            read.append(trained.predict(data.test.images).argmax(axis=1))
+        facts, text = compare_models(read[0], read[1], data.test.labels)
     else:
         first_row, second_row = (load_row(path, data) for path in (before, after))
         facts, text = compare_rows(first_row, second_row, data)

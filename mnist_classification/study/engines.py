@@ -86,7 +86,8 @@ def choose_options(
     """Return how runs are done: by default one thread each, or all of them where time is the point.
 
     Raises:
-        ExperimentError: there would be no worker or no thread, or there is no such engine.
+        ExperimentError: there would be no worker or no thread, there is no such engine, or it is
+            not said how many threads a machine of a cluster has.
     """
     if engine not in ENGINES:
         raise ExperimentError(unknown("engine", engine, ENGINES))
@@ -94,6 +95,11 @@ def choose_options(
         raise ExperimentError(f"got an address for engine {engine}; expected --engine ray")
     if timed and workers is None and engine == "local":
         workers = 1  # on a cluster, that a run takes all cores keeps others off its machine
+    if timed and threads is None and address:
+        raise ExperimentError(
+            "expected --threads, as many as each machine of the cluster has cores: seconds are the "
+            "point of this experiment, and a run must have a machine to itself"
+        )
     if threads is None:
         threads = count_cores() if timed else 1
     if threads < 1 or (workers is not None and workers < 1):
@@ -186,14 +192,14 @@ def _complete(
 def _open(run: Run, data: Mnist, options: Options, folder: Path) -> RunDirectory:
     """Return where a run leaves its checkpoints, and from which it goes on.
 
-    It is named after all that bits depend on, so that what another machine has begun is not in the
-    way, and goes on there.
+    It is named by a digest of all that bits depend on, so that what another machine has begun is
+    not in the way, and goes on there.
     """
     where = environment(pick_device(options.device))
     weights = file_checksum(run.pretrained_weights)
     identity = identify(run.recipe, run.seed, data, run.precision, weights, where)
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    path = folder / "unfinished" / f"{Path(run.file_name).stem}-{digest}"
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / "unfinished" / f"{run.recipe.name[:100]}-seed{run.seed}-{digest}"
     return RunDirectory(path, identity, resume=any(path.glob(CHECKPOINTS)))
 
 
@@ -473,10 +479,10 @@ def _work_on_ray(
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     board.tell.remote(number, 0.0)
     folder = mark.parent if mark.exists() else None
-    if folder and (folder / run.file_name).exists():
-        return load_result(folder / run.file_name, data)  # of a machine that died right after
     tell = _at_most_every(interval, lambda share: board.tell.remote(number, share))
     try:
+        if folder and (folder / run.file_name).exists():
+            return load_result(folder / run.file_name, data)  # of a machine that died right after
         return _complete(run, data, folder, options, tell)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -485,6 +491,8 @@ def _work_on_ray(
 def _fetch(ray: Any, reference: Any) -> Result | str:
     try:
         return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # it ran, and failed: no package of ours there?
+        return f"a machine of the cluster can't do it: {type(error.cause).__name__}: {error.cause}"
     except ray.exceptions.RayError as error:
         first_line = str(error).strip().partition("\n")[0]
         return f"its process or machine died {RETRIES + 1} times: {first_line}"

@@ -8,6 +8,7 @@ Several may list the same row, which is then measured once.
 """
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -81,7 +82,7 @@ class Row:
             for pretrained in (False, True)
             for seed in self.seeds
         )
-        return [path for path in candidates if path.exists()]
+        return [path for path in candidates if os.path.exists(path)]  # noqa: PTH110
 
 
 @dataclass(frozen=True)

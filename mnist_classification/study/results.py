@@ -13,6 +13,7 @@ a comparison, is computed and never stored.
 import dataclasses
 import json
 import math
+import os
 import re
 import types
 import typing
@@ -49,8 +50,9 @@ class Result:
             there is one, as one string.
         log_loss: the mean of -log p of their labels, p as the network gave it; None in files
             from before it was measured.
-        train_seconds: the epochs alone.
-        total_seconds: building, preparing the arrays, training and the test pass.
+        train_seconds: the epochs alone, and all but the last epoch's look at the hold-out.
+        total_seconds: building, preparing the arrays, training and the test pass; with
+            `--checkpoints` writing those, too.
         environment: versions, processor, threads. commit: of the project's repository, if any.
     """
 
@@ -195,17 +197,35 @@ def _check_history(history: list[Any]) -> None:
             raise ValueError(f"got a record {str(record)[:40]!r}; expected {', '.join(RECORD)}")
 
 
+def decided_by(result: Result) -> tuple[Recipe, str | None]:
+    """Return what the runs of a row have in common, however their recipe is called."""
+    return result.recipe, result.pretrained_weights
+
+
 def load_results(paths: Iterable[Path], data: Mnist) -> dict[str, list[Result]]:
     """Read results, by row in the recipes' order, each row ordered by seed.
 
     Raises:
-        ResultError: one of them is not right.
+        ResultError: one of them is not right, or is of another recipe than its row.
     """
     rows: dict[str, list[Result]] = {}
     for path in paths:
         result = load_result(path, data)
-        rows.setdefault(result.row, []).append(result)
+        row = rows.setdefault(result.row, [])
+        if row and decided_by(row[0]) != decided_by(result):
+            raise ResultError(
+                f"{path}: was measured with another recipe of that name, or other pretrained "
+                f"weights, than seed {row[0].seed}; move one of them away"
+            )
+        row.append(result)
     return {row: sorted(rows[row], key=lambda r: r.seed) for row in in_order(rows)}
+
+
+def list_results(directory: Path, row: str = "*") -> list[Path]:
+    """Return the result files of a row, or of all, in a folder; none of what is no folder."""
+    if not os.path.isdir(directory):  # noqa: PTH112 - a name too long is none
+        return []
+    return sorted(directory.glob(f"{row}-seed*.json"))
 
 
 def find_results(directory: Path) -> list[Path]:
@@ -214,7 +234,7 @@ def find_results(directory: Path) -> list[Path]:
     Raises:
         ResultError: there are none.
     """
-    paths = sorted(directory.glob("*-seed*.json"))
+    paths = list_results(directory)
     if not paths:
         raise ResultError(f"{directory}: no results here; expected what `mnist experiment` wrote")
     return paths
@@ -224,9 +244,10 @@ def in_order(rows: Iterable[str]) -> list[str]:
     """Return row names in the order of the recipes behind them; unknown ones last."""
     place = {name: i for i, name in enumerate(RECIPES)}
 
-    def key(row: str) -> tuple[int, str, str]:
+    def key(row: str) -> tuple[int, int, str, str]:
         recipe = re.sub(r"\+(pretrained|(holdout|fold|precision)=[^+]*)", "", row)
-        return place.get(recipe.split("+")[0], len(place)), recipe, row  # the unchanged one first
+        name, *changes = recipe.split("+")
+        return place.get(name, len(place)), len(changes), recipe, row  # the least changed first
 
     return sorted(rows, key=key)
 
@@ -259,8 +280,8 @@ def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str
         ResultError: it is neither, or a file in it is not right.
     """
     metrics = directory / "metrics.jsonl"
-    if not metrics.exists():
-        if not any(directory.glob("*-seed*.json")):
+    if not os.path.exists(metrics):  # noqa: PTH110 - a name too long is none
+        if not list_results(directory):
             raise ResultError(
                 f"{directory}: neither a run nor results here; expected what `mnist train` or "
                 f"`mnist experiment` wrote"

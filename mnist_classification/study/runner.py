@@ -23,14 +23,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ..data import Mnist
+from ..data import Mnist, set_aside
 from ..device import pick_device, pick_precision
 from ..errors import ResultError
 from ..files import make_folder, remove_leftovers
+from ..model import check_network
+from ..run import check_seed
 from ..trained import file_checksum
 from .engines import ENGINES, Options, Outcome
 from .experiments import Run
-from .results import Result, load_result, save_result, short_commit
+from .results import Result, decided_by, load_result, save_result, short_commit
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 255  # bytes, of most file systems
@@ -47,9 +49,11 @@ def run_experiment(
     Raises:
         ResultError: a file in the way is damaged, or belongs to another recipe or data set.
         ExperimentError: the engine can't be had.
+        MnistError: a run can't be done, since there is no such network, seed, block or weights.
     """
     device = pick_device(options.device)
     runs = list(dict.fromkeys(_settle(run, data, device) for run in runs))
+    _check(runs, data)
     make_folder(directory)
     remove_leftovers(directory, older_than=3600)  # another experiment may be writing there
     options = replace(options, commit=current_commit())
@@ -79,6 +83,17 @@ def _settle(run: Run, data: Mnist, device: torch.device) -> Run:
     return replace(run, precision=precision, fold=last if run.fold is None else run.fold)
 
 
+def _check(runs: Sequence[Run], data: Mnist) -> None:
+    """Refuse runs that can't be done, before hours are spent on the others."""
+    for run in runs:
+        check_network(run.recipe.network)
+        check_seed(run.seed)
+    for holdout, fold in {(run.holdout, run.fold) for run in runs}:
+        set_aside(data, holdout, fold)
+    for weights in {run.pretrained_weights for run in runs}:
+        file_checksum(weights)
+
+
 def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     """Return the result that the run has in this folder; None if it has none."""
     path = directory / run.file_name
@@ -90,8 +105,7 @@ def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     if not path.exists():
         return None
     result = load_result(path, data)
-    theirs = (result.recipe, result.pretrained_weights)
-    if theirs != (run.recipe, file_checksum(run.pretrained_weights)):
+    if decided_by(result) != (run.recipe, file_checksum(run.pretrained_weights)):
         raise ResultError(
             f"{path}: was measured with another recipe of that name or other pretrained weights; "
             f"move it away, or choose another --output"
@@ -139,6 +153,7 @@ class _Display:
         self.waiting = {run: None for run in runs if run not in done}
         self.started: dict[Run, float] = {}
         self.shares: dict[Run, float] = {}  # of the training done, of the runs in progress
+        self.ended: set[Run] = set()
         self.drawn = 0.0
         self.console = Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False) if sys.stderr.isatty() else None
@@ -156,10 +171,13 @@ class _Display:
     def show(self, run: Run, outcome: Outcome) -> None:
         """Take in what is new about a run; draw the table again, five times a second at most."""
         self.waiting.pop(run, None)
+        if isinstance(outcome, float) and run in self.ended:
+            return  # a word that was late
         if isinstance(outcome, float):
             self.started.setdefault(run, time.perf_counter())
             self.shares[run] = outcome
         else:
+            self.ended.add(run)
             self.shares.pop(run, None)
         if self.live and time.perf_counter() - self.drawn > 0.2:
             self._draw()

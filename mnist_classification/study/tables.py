@@ -7,7 +7,6 @@ Every figure is computed from result files.
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
@@ -68,7 +67,7 @@ def short_frontier_tables(rows: Rows, _data: Mnist) -> list[str]:
         threads = {result.environment["threads"] for result in results}
         lines.append(
             f"| `{name}` | {mean_cell(values).rpartition(' ')[0]}% | {len(values)} "
-            f"| {median(r.total_seconds for r in results):.3g}, {_threads(threads)} "
+            f"| {_seconds(median(r.total_seconds for r in results))}, {_threads(threads)} "
             f"| `mnist train --recipe {name}` |"
         )
     return ["\n".join(lines)]
@@ -79,15 +78,20 @@ def by_recipe(rows: Rows) -> Rows:
     return {results[0].recipe.name: results for results in rows.values()}
 
 
-def ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
+def claims_about(data: Mnist) -> dict[str, float]:
+    """Return the original's figures by row, in percent; they are MNIST's, and no other data's."""
+    return ORIGINAL if data.fingerprint == MNIST_FINGERPRINT else {}
+
+
+def ladder_tables(rows: Rows, data: Mnist) -> list[str]:
     """Each row beside the original's figure, and each step."""
     rows = by_recipe(rows)
-    return [_ladder_table(rows), _steps_table(rows)]
+    return [_ladder_table(rows, claims_about(data)), _steps_table(rows)]
 
 
-def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
+def short_ladder_tables(rows: Rows, data: Mnist) -> list[str]:
     """The ladder in one table: what each row changes, and whether it can be told from the last."""
-    rows = by_recipe(rows)
+    rows, claims = by_recipe(rows), claims_about(data)
     names = [recipe.name for recipe in LADDER if recipe.name in rows]
     steps = _compare([(rows[a], rows[b]) for a, b in itertools.pairwise(names)])
     verdicts = dict(zip(names[1:], steps, strict=True))
@@ -98,7 +102,7 @@ def short_ladder_tables(rows: Rows, _data: Mnist) -> list[str]:
     shown = [recipe for recipe in LADDER if recipe.name in rows]
     for above, recipe in zip([None, *shown], shown, strict=False):
         lines.append(
-            f"| `{recipe.name}` | {_change(above, recipe)} | {_original(recipe.name)} "
+            f"| `{recipe.name}` | {_change(above, recipe)} | {_claim(recipe.name, claims)} "
             f"| {mean_cell(accuracies_of(rows[recipe.name]))} "
             f"| {_short_verdict(verdicts.get(recipe.name))} |"
         )
@@ -140,10 +144,11 @@ def longer_tables(rows: Rows, data: Mnist) -> list[str]:
     return [*frontier_tables(rows, data), *difference_tables(rows, data)]
 
 
-def exploration_tables(rows: Rows, _data: Mnist) -> list[str]:
+def exploration_tables(rows: Rows, data: Mnist) -> list[str]:
     """Changes to `vanilla`, and which of them could give the original's figure for it."""
+    claims = claims_about(data)
     lines = [
-        f"| row | change to `vanilla` | mean ± sd (n) | {_original('vanilla')} inside its 95% "
+        f"| row | change to `vanilla` | mean ± sd (n) | {_claim('vanilla', claims)} inside its 95% "
         f"prediction interval? |",
         "|---|---|---|---|",
     ]
@@ -151,7 +156,7 @@ def exploration_tables(rows: Rows, _data: Mnist) -> list[str]:
         values = accuracies_of(results)
         lines.append(
             f"| {row} | {_change(RECIPES['vanilla'], results[0].recipe)} | {mean_cell(values)} "
-            f"| {_inside('vanilla', values, 1)} |"
+            f"| {_inside(claims.get('vanilla'), values, 1)} |"
         )
     return ["\n".join(lines)]
 
@@ -215,21 +220,21 @@ def compare_models(
     return facts, text
 
 
-def _ladder_table(rows: Rows) -> str:
+def _ladder_table(rows: Rows, claims: dict[str, float]) -> str:
     lines = [
         "| row | change | original | ours: mean ± sd (n) | 95% interval | original inside our "
         "simultaneous 95% prediction interval? |",
         "|---|---|---|---|---|---|",
     ]
     above: Recipe | None = None
-    claims = sum(row in ORIGINAL for row in rows)
+    intervals = sum(row in claims for row in rows)
     for recipe in LADDER:
         if recipe.name in rows:
             values = accuracies_of(rows[recipe.name])
             lines.append(
-                f"| {recipe.name} | {_change(above, recipe)} | {_original(recipe.name)} "
+                f"| {recipe.name} | {_change(above, recipe)} | {_claim(recipe.name, claims)} "
                 f"| {mean_cell(values)} | {interval_cell(summarize(values).interval)} "
-                f"| {_inside(recipe.name, values, claims)} |"
+                f"| {_inside(claims.get(recipe.name), values, intervals)} |"
             )
             above = recipe
     return "\n".join(lines)
@@ -306,41 +311,50 @@ def _alexnet_text(rows: Rows) -> str:
 
 
 def _fold_table(rows: Rows, data: Mnist) -> str:
-    """Runs of all folds and seeds by recipe; the folds share no image, so that errors add up."""
-    folds = sorted({results[0].fold or 0 for results in rows.values()})
-    lines = [
-        f"| recipe | runs | accuracy, mean over folds | {' | '.join(f'fold {f}' for f in folds)} "
-        "| students' images | employees' images | log-loss |",
-        "|---|---|---|" + "---|" * len(folds) + "---|---|---|",
-    ]
-    kinds: dict[tuple[str, str, bool], dict[int | None, Sequence[Result]]] = {}
+    """Runs of all folds and seeds by recipe; the folds share no image, so that errors add up.
+
+    One block is harder than another, so that means are over the folds that all recipes have.
+    """
+    kinds: dict[tuple[str, str, bool], dict[int, Sequence[Result]]] = {}
     for results in rows.values():
         run = results[0]
         kind = run.recipe.name, run.precision, run.pretrained_weights is not None
-        kinds.setdefault(kind, {})[run.fold] = results
-    precisions = Counter((name, pretrained) for name, _, pretrained in kinds)
+        kinds.setdefault(kind, {})[run.fold or 0] = results
+    folds = sorted({fold for by_fold in kinds.values() for fold in by_fold})
+    common = [fold for fold in folds if all(fold in by_fold for by_fold in kinds.values())]
+    which = "folds" if common == folds else f"folds {', '.join(map(str, common)) or 'of all: none'}"
+    lines = [
+        f"| recipe | runs | accuracy, mean over {which} | {' | '.join(f'fold {f}' for f in folds)} "
+        "| students' images | employees' images | log-loss |",
+        "|---|---|---|" + "---|" * len(folds) + "---|---|---|",
+    ]
+    precisions = {precision for _, precision, _ in kinds}
     for (name, precision, pretrained), by_fold in kinds.items():
         accuracies = [
             f"{np.mean(accuracies_of(by_fold[f])):.3%}" if f in by_fold else "–" for f in folds
         ]
-        mean = np.mean([np.mean(accuracies_of(results)) for results in by_fold.values()])
-        students = employees = "–"  # which other data has not
-        if all(results[0].data == MNIST_FINGERPRINT for results in by_fold.values()):
-            groups = np.array([_group_accuracies(results, data) for results in by_fold.values()])
-            students, employees = (f"{g:.3%}" for g in groups.mean(axis=0))
+        called = name + ", pretrained" * pretrained + f", {precision}" * (len(precisions) > 1)
         runs = sum(len(results) for results in by_fold.values())
-        losses = [
-            np.mean([np.nan if r.log_loss is None else r.log_loss for r in results])
-            for results in by_fold.values()
-        ]
-        loss = "–" if np.isnan(losses).any() else f"{np.mean(losses):.4f}"
-        called = name + ", pretrained" * pretrained
-        called += f", {precision}" * (precisions[name, pretrained] > 1)
-        lines.append(
-            f"| {called} | {runs} | {mean:.3%} | {' | '.join(accuracies)} "
-            f"| {students} | {employees} | {loss} |"
-        )
+        mean, *rest = _over_folds([by_fold[fold] for fold in common], data)
+        cells = [called, str(runs), mean, *accuracies, *rest]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _over_folds(folds: Sequence[Sequence[Result]], data: Mnist) -> list[str]:
+    """Return accuracy, of both groups of writers, and log-loss, as means over folds; in cells."""
+    if not folds:
+        return ["–"] * 4
+    mean = f"{np.mean([np.mean(accuracies_of(results)) for results in folds]):.3%}"
+    groups = ["–"] * 2  # which other data has not
+    if folds[0][0].data == MNIST_FINGERPRINT:
+        accuracies = np.array([_group_accuracies(results, data) for results in folds])
+        groups = [f"{accuracy:.3%}" for accuracy in accuracies.mean(axis=0)]
+    losses = [
+        np.mean([np.nan if run.log_loss is None else run.log_loss for run in results])
+        for results in folds
+    ]
+    return [mean, *groups, "–" if np.isnan(losses).any() else f"{np.mean(losses):.4f}"]
 
 
 def _share_right(results: Sequence[Result], data: Mnist) -> np.ndarray:
@@ -397,10 +411,12 @@ def _where(rows: Rows) -> str:
     results = [result for row in rows.values() for result in row]
     machines: dict[tuple[str, str], set[int]] = {}
     for e in (result.environment for result in results):
-        machines.setdefault((e["processor"], e["torch"]), set()).add(e["threads"])
+        device = e.get("device", "cpu")
+        machine = e["processor"] if device == "cpu" else f"{device}, {e['processor']}"
+        machines.setdefault((machine, e["torch"]), set()).add(e["threads"])
     places = [
-        f"{processor}, {_threads(threads)} per run, PyTorch {torch}"
-        for (processor, torch), threads in sorted(machines.items())
+        f"{machine}, {_threads(threads)} per run, PyTorch {torch}"
+        for (machine, torch), threads in sorted(machines.items())
     ]
     commits = sorted({short_commit(result.commit or "unknown") for result in results})
     precisions = sorted({result.precision for result in results})
@@ -417,6 +433,11 @@ def _where(rows: Rows) -> str:
         f"{' and '.join(precisions)}{tested}; {'; '.join(places)}; "
         f"commit {', '.join(commits)}."
     )
+
+
+def _seconds(seconds: float) -> str:
+    """Return three digits of a time, or all before the point."""
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
 
 
 def _threads(counts: set[int]) -> str:
@@ -501,15 +522,15 @@ def _p(value: float) -> str:
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
 
 
-def _original(row: str) -> str:
-    return f"{ORIGINAL[row]:g}" if row in ORIGINAL else "–"
+def _claim(row: str, claims: dict[str, float]) -> str:
+    return f"{claims[row]:g}" if row in claims else "–"
 
 
-def _inside(row: str, values: Sequence[float], intervals: int) -> str:
+def _inside(percent: float | None, values: Sequence[float], intervals: int) -> str:
     """Say whether the original's mean of five could be one of ours."""
-    if row not in ORIGINAL or len(values) < 2:
+    if percent is None or len(values) < 2:
         return "–"
     low, high = prediction_interval(values, n=5, intervals=intervals)
-    claim = ORIGINAL[row] / 100
+    claim = percent / 100
     answer = "yes" if low <= claim <= high else "**no**, below" if claim < low else "**no**, above"
     return f"{answer} ({interval_cell((low, high))})"

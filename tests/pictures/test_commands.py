@@ -1,12 +1,14 @@
 """The `mnist visualize` commands, on real data; their HTML page is in test_page.py."""
 
 import json
+import shutil
 
 import pytest
 from conftest import ROOT, assert_one_line_error, run_command
 from study.conftest import result_with
 
 from mnist_classification.data import load_mnist
+from mnist_classification.pictures.plots import plot_curves
 from mnist_classification.study.results import save_result
 
 from .conftest import TSNE_FILES, assert_picture
@@ -129,3 +131,30 @@ def test_what_most_seeds_misread_is_drawn(tmp_path):
     folds = ROOT / "results/runs/half-epoch+holdout=10000+fold=1+precision=bfloat16"
     refused = run_command("visualize", "mistakes", folds, "--output", tmp_path)
     assert_one_line_error(refused, "judged on a hold-out", "expected a row of the test set")
+
+
+def test_rows_of_one_name_in_two_folders_are_two_curves(visualize, results, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "mnist_classification.pictures.plots.plot_curves",
+        lambda runs: drawn.append(runs) or plot_curves(runs),
+    )
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    for seed in (0, 1):
+        (other / f"sgd-seed{seed}.json").unlink()
+    visualize("curves", results, other, other, "--output", tmp_path)
+    (runs,) = drawn
+    assert [*map(len, runs.values())] == 7 * [2]
+    assert {"sgd", f"vanilla, {results}", f"vanilla, {other}"} <= set(runs)
+    assert_picture(tmp_path / "curves.png")
+
+
+def test_an_interactive_page_replaces_its_like_alone(visualize, tmp_path):
+    notes = tmp_path / "notes.html"
+    notes.write_text("mine")
+    for path in (notes, tmp_path):
+        result = visualize("tsne", "--interactive", path, "--output", tmp_path / "plots")
+        assert_one_line_error(result, f"{path}: is there, and no page of ours", "--interactive")
+    assert notes.read_text() == "mine"
+    assert not (tmp_path / "plots").exists()

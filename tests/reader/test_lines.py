@@ -48,6 +48,14 @@ def test_a_small_digit_beside_a_tall_one_belongs_to_the_row():
     assert (row.left, row.right) == (50, 108)
 
 
+def test_the_dots_of_dotted_paper_are_not_too_many_marks():
+    page = bars((500, 600), (530, 600), height=1000, width=1000)
+    page[10::16, 10::16] = True  # some 3,800
+    (row,) = find_rows(page)
+    found = row.left, row.top, row.right, row.bottom
+    assert found == pytest.approx((500, 560, 538, 600), abs=1)  # but for dots that touch
+
+
 def test_a_sloping_line_is_levelled():
     places = [(20 + 40 * i, 100 + 12 * i) for i in range(7)]
     (row,) = find_rows(bars(*places, height=300, width=400))

@@ -74,6 +74,56 @@ def test_transparent_corner_takes_the_colour_of_the_paper(drawing):
     np.testing.assert_array_equal(pixels, drawing)
 
 
+def test_a_card_with_clear_corners_keeps_its_thin_writing():
+    card = np.full((600, 800, 4), (250, 250, 250, 255), np.uint8)
+    card[280:330, 400:406, :3] = 20  # far less than a hundredth of it
+    card[:12, :12, 3] = 0
+    pixels, _ = load_pixels(card)
+    assert (pixels[280:330, 400:406] == 20).all()
+    assert (pixels[:12, :12] == 250).all()
+    card[:, :, 3] = 254
+    pixels, _ = load_pixels(card)
+    assert pixels[300, 403].max() < 30 < 240 < pixels[100, 100].min()
+
+
+def test_ink_of_two_colours_on_a_transparent_page_is_all_ink(drawing):
+    shape = drawing[:, :, 0] < 100
+    rgba = np.zeros((60, 80, 4), np.uint8)
+    rgba[shape] = (0, 0, 0, 255)
+    rgba[55:57, 10:60] = (255, 0, 0, 255)  # underlined
+    pixels, _ = load_pixels(rgba)
+    np.testing.assert_array_equal(pixels[:, :, 0] == 0, rgba[:, :, 3] == 255)
+
+
+def test_pale_ink_on_a_transparent_page_is_ink(drawing):
+    shape = drawing[:, :, 0] < 100
+    rgba = np.zeros((60, 80, 4), np.uint8)
+    rgba[shape] = (0, 0, 0, 100)
+    pixels, _ = load_pixels(rgba)
+    assert (pixels[shape] == 155).all()
+    assert (pixels[~shape] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [((1600, 1200), (800, 600)), ((800, 8000), (200, 2000)), ((6000, 60), (3000, 30))],
+)
+def test_a_long_picture_shrinks_by_its_area(size, kept):
+    pixels, _ = load_pixels(Image.new("L", size))
+    assert pixels.shape[1::-1] == kept
+
+
+@pytest.mark.parametrize("mode", ["r", "wb", "closed"])
+def test_a_file_that_gives_no_bytes_is_refused_in_one_line(tmp_path, mode):
+    path = tmp_path / "photo.png"
+    path.write_bytes(bytes([0x89, 0xFF]))
+    with path.open("rb" if mode == "closed" else mode) as file:
+        if mode == "closed":
+            file.close()
+        with pytest.raises(PictureError, match="expected an open binary file"):
+            load_pixels(file)
+
+
 def test_sixteen_bits_use_their_range(drawing):
     deep = drawing[:, :, 0].astype(np.uint16) * 16  # twelve bits in sixteen
     pixels, _ = load_pixels(encode(Image.fromarray(deep), "PNG"))

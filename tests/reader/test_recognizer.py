@@ -65,6 +65,14 @@ def test_a_folder_may_hold_a_second_network_and_a_file_is_one(tmp_path):
         load_recognizer(tmp_path)
 
 
+def test_what_was_found_for_two_networks_is_not_said_of_another_first_one(tmp_path):
+    for path in SHIPPED_READER.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert load_recognizer(tmp_path).threshold != DEFAULT_THRESHOLD
+    (tmp_path / "model.onnx").write_bytes((SHIPPED_READER / "words.onnx").read_bytes())
+    assert load_recognizer(tmp_path).threshold == DEFAULT_THRESHOLD
+
+
 def test_wrong_models_are_refused_in_words(tmp_path):
     with pytest.raises(ModelError, match=r"can't be read.*try"):
         load_recognizer(tmp_path)

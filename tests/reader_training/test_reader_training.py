@@ -10,7 +10,8 @@ import torch
 from conftest import write_idx
 
 from mnist_classification.errors import DataError, ModelError, RunError
-from mnist_classification.reader.recognizer import RANGES, load_recognizer
+from mnist_classification.reader.decoding import BLANK
+from mnist_classification.reader.recognizer import RANGES, Recognizer, load_recognizer
 from mnist_classification.reader.strips import STEP
 from mnist_classification.reader_training import calibration, shipping
 from mnist_classification.reader_training.calibration import (
@@ -42,11 +43,7 @@ from mnist_classification.reader_training.letters import (
     draw_letter,
 )
 from mnist_classification.reader_training.lines import ROW_LENGTH, LineSource
-from mnist_classification.reader_training.network import (
-    BLANK,
-    LineNetwork,
-    count_multiplications,
-)
+from mnist_classification.reader_training.network import LineNetwork, count_multiplications
 from mnist_classification.reader_training.shipping import train_and_export, write_model
 from mnist_classification.reader_training.training import Settings, ctc_loss, step_once, train
 from mnist_classification.reader_training.writing import LetterForm, draw_lines, write_line
@@ -308,7 +305,8 @@ def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
 
     interrupt(settings, source, tmp_path)
     with RunDirectory(tmp_path, settings.identity(), resume=True) as run:
-        resumed, history = train(settings, source, run)
+        # The rest by a process of its own, as the command does it.
+        resumed, history = train(settings, source, run, num_workers=1)
     assert [record["step"] for record in history] == [2, 4]
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -344,6 +342,8 @@ def test_calibration_finds_the_slope_and_the_offset(judged):
     assert slope == pytest.approx(0.5, abs=0.05)
     assert offset == pytest.approx(0.3, abs=0.1)
     after = apply_logistic(judged[0], slope, offset)
+    same = Recognizer(None, slope, offset).calibrate  # in the reader one by one, without NumPy
+    assert after[:9] == pytest.approx([same(probability) for probability in judged[0][:9]])
     assert calibration_error(after, judged[1]) < 0.02 < calibration_error(*judged)
 
 
@@ -415,6 +415,14 @@ def test_what_could_not_be_learned_or_calibrated_is_refused(tmp_path, wrong, par
     with pytest.raises(RunError, match=part):
         train_and_export(tmp_path / "new", **{"steps": 1} | wrong)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "words.onnx"])
+def test_a_network_that_no_run_of_ours_left_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(RunError, match=f"holds a {name} of something else"):
+        train_and_export(tmp_path, steps=1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, monkeypatch):

@@ -516,6 +516,8 @@ async def test_what_the_server_refuses_is_said_in_its_words(chromium, server):
     assert await page.inner_text("#answer") == "The picture was not read"
     await hand_over(page, "drop", b"hello", "text/plain")
     assert await page.inner_text("#notice") == "That is no picture."
+    await draw_line(page, *ONE)  # what was said of a file is not said of this
+    assert await page.inner_text("#notice") == ""
     blank = io.BytesIO()
     Image.new("L", (80, 40), 255).save(blank, "PNG")
     await hand_over(page, "drop", blank.getvalue())

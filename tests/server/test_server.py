@@ -15,7 +15,7 @@ import httpx
 import onnx
 import pytest
 import uvicorn
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import ROOT, assert_one_line_error, children_of, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,7 +24,7 @@ from mnist_classification import Reader
 from mnist_classification.errors import ServeError
 from mnist_classification.server.limits import Limits
 from mnist_classification.server.page import page_html
-from mnist_classification.server.pool import Pool
+from mnist_classification.server.pool import Pool, Worker
 from mnist_classification.server.run import _Server, bind
 from mnist_classification.server.uploads import RefusedError, split_form, to_json
 from mnist_classification.shipped import SHIPPED_READER
@@ -349,6 +349,20 @@ def test_clients_that_hang_up_leave_nothing_behind(server):
 
 
 # How it starts and ends
+
+
+def test_a_process_that_is_no_longer_wanted_while_it_starts_is_ended():
+    async def give_up(after):
+        task = asyncio.ensure_future(Worker.start(SHIPPED_READER, Limits()))
+        await asyncio.sleep(after)
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+        return task.cancelled()
+
+    before = children_of(os.getpid())
+    for seconds in (0, 0.1):
+        assert asyncio.run(give_up(seconds))
+    assert set(children_of(os.getpid())) <= set(before)
 
 
 def test_sigterm_finishes_what_is_in_flight():

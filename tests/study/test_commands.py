@@ -107,3 +107,22 @@ def test_compare_two_models(data, small_dir, tmp_path):
     gain = (facts["only_after_correct"] - facts["only_before_correct"]) / 500
     assert facts["after"] - facts["before"] == pytest.approx(gain)
     assert facts["after"] > facts["before"] + 0.1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", f"{300 * 'x'}/sgd", f"{300 * 'y'}/sgd"],
+        ["report", "ladder", "--results", 300 * "x"],
+        ["report", 300 * "x"],
+        ["visualize", "curves", 300 * "x"],
+        ["visualize", "mistakes", 300 * "x"],
+    ],
+)
+def test_a_name_too_long_is_one_line(command, tmp_path):
+    assert_one_line_error(run_command(*command, cwd=tmp_path), 300 * "x")
+
+
+def test_report_takes_a_folder_or_an_experiments_results(results, small_dir):
+    result = run_command("report", results, "--results", results, "--data-dir", small_dir)
+    assert_one_line_error(result, "got --results", "expected one of them")

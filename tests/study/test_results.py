@@ -1,5 +1,6 @@
 """A run's outcome as a file: what it holds, and that it is refused when it is not right."""
 
+import dataclasses
 import json
 import shutil
 
@@ -137,3 +138,21 @@ def test_histories_are_those_of_a_run_or_of_every_result(results, data, tmp_path
     shutil.rmtree(run)
     with pytest.raises(ResultError, match="neither a run nor results here"):
         load_histories(tmp_path, data)
+
+
+def test_what_a_recipe_was_changed_from_stands_before_it():
+    rows = ["decay+batch-size=64+num-epochs=2", "decay+num-epochs=2", "decay+holdout=100+fold=3"]
+    assert in_order([*rows, "sgd", "decay"])[:4] == ["sgd", "decay", rows[2], rows[1]]
+    assert in_order(rows)[-1] == rows[0]
+
+
+def test_a_row_of_two_recipes_of_one_name_is_refused(data, tmp_path):
+    first = result_with("decay", 0, 7, data.test.labels, data=data.fingerprint)
+    edited = dataclasses.replace(first.recipe, batch_size=64)
+    save_result(tmp_path / "decay-seed0.json", first)
+    second = result_with("decay", 1, 7, data.test.labels, data=data.fingerprint)
+    save_result(tmp_path / "decay-seed1.json", second)
+    assert len(load_results(find_results(tmp_path), data)["decay"]) == 2
+    save_result(tmp_path / "decay-seed1.json", dataclasses.replace(second, recipe=edited))
+    with pytest.raises(ResultError, match=r"decay-seed1\.json: was measured with another recipe"):
+        load_results(find_results(tmp_path), data)

@@ -295,3 +295,30 @@ def test_the_commit_is_never_that_of_another_repository(tmp_path):
         [sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "None"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"),
+    [
+        (["--recipes", "decay,decay+network=deper-cnn"], "did you mean 'deeper-cnn'"),
+        (["--holdout", "100", "--folds", "0,99"], "got fold 99"),
+        (["--holdout", "70000"], "got a hold-out of 70000 images"),
+        (["--recipes", "sgd-alexnet", "--pretrained-weights", "no-file"], "can't be read"),
+    ],
+)
+def test_what_no_run_could_be_done_with_is_said_before_the_first(small_dir, tmp_path, wrong, part):
+    recipes = [] if "--recipes" in wrong else ["--recipes", "decay"]
+    result = run_command(
+        *["experiment", "run", *recipes, "--seeds", 0, "--data-dir", small_dir, *wrong],
+        *["--output", tmp_path / "new"],
+    )
+    assert_one_line_error(result, part)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_late_word_does_not_make_a_finished_run_run_again():
+    run = Run(find_recipe("decay"), 0)
+    display = runner._Display([run], {})
+    for outcome in (0.0, 0.5, "its process died", 0.9):
+        display.show(run, outcome)
+    assert display.shares == {}

@@ -199,6 +199,7 @@ addEventListener("keydown", (event) => {
 const PAUSE = 10; // milliseconds between two questions while writing
 const REST = 150; // milliseconds that the pen is up before a doubt is worth more time
 let reader = null;
+let broken = ""; // why nothing is read, if so
 let asked = null; // the question that the worker is at
 let next = null;
 let planned = 0; // the timer that asks it
@@ -211,11 +212,15 @@ function startReader() {
   try {
     reader = new Worker(address);
   } catch {
-    notice("This browser starts no workers, so nothing can be read here.");
+    broken = "This browser starts no workers, so nothing can be read here.";
+    notice(broken);
     return;
   }
   reader.onmessage = ({ data }) => answered(data);
-  reader.onerror = () => notice("The reader has stopped; load the page again.");
+  reader.onerror = () => {
+    broken = "The reader has stopped; load the page again.";
+    notice(broken);
+  };
   reader.postMessage(JSON.parse(find("network").textContent));
 }
 
@@ -451,7 +456,7 @@ let upload = null; // of that picture
 let boxes = [];
 
 function notice(words) {
-  find("notice").textContent = words;
+  find("notice").textContent = words || broken;
 }
 
 async function readPicture(file) {
@@ -500,6 +505,7 @@ async function askServer(file, stop) {
 
 function closePhoto() {
   const photo = find("photo");
+  notice("");
   if (photo.hidden) return;
   reading++;
   upload?.abort();
@@ -507,7 +513,6 @@ function closePhoto() {
   photo.removeAttribute("src");
   photo.hidden = true;
   boxes = [];
-  notice("");
   drawBoxes();
 }
 
