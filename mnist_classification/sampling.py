@@ -24,6 +24,11 @@ EASY = 0.5  # of the mean is added to each importance, so that easy images are s
 MOST_IMAGES = 2**24  # that PyTorch draws by weight
 
 
+def epoch_size(asked_for: int, available: int) -> int:
+    """Return how many images an epoch shows; 0 asks for all, and there are no more than that."""
+    return min(asked_for or available, available)
+
+
 class Sampler:
     """Draws the images of each epoch, none of them twice.
 

@@ -25,7 +25,7 @@ from .optimizers import build_optimizers
 from .progress import Progress, Silent
 from .recipes import Recipe
 from .run import RunDirectory, check_seed, code_version
-from .sampling import Sampler
+from .sampling import Sampler, epoch_size
 from .trained import Trained, check_finite
 from .whitening import whiten
 
@@ -73,7 +73,7 @@ def fit(
             fold=data.fold,
             code=code_version(),
         )
-        epoch_images = min(recipe.images_per_epoch or len(data.train), len(data.train))
+        epoch_images = epoch_size(recipe.images_per_epoch, len(data.train))
         check_shares(recipe.batch_size, epoch_images)
         progress.start(recipe.num_epochs, epoch_images, epochs_done=len(history))
         started = time.perf_counter() - (history[-1]["seconds"] if history else 0)

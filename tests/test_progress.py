@@ -1,3 +1,7 @@
+import io
+
+import torch
+
 from mnist_classification import progress
 from mnist_classification.progress import TerminalProgress, track
 
@@ -17,3 +21,17 @@ def test_time_left_is_rounded_to_whole_seconds_before_it_is_split(capsys):
         progress.started -= 119.7  # as if the first epoch had taken that long
         progress.epoch({"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.9})
     assert "0:02:00 left" in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_bar_ends_where_the_run_does(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    with TerminalProgress() as shown:
+        shown.start(num_epochs=2, num_images=100, epochs_done=0)
+        for epoch in (1, 2):
+            shown.step(50, torch.tensor(0.7))
+            shown.epoch({"epoch": epoch, "train_loss": 0.5, "train_accuracy": 0.9})
+        (task,) = shown.bar.tasks
+    assert (task.completed, task.total) == (200, 200)
+    assert "epoch 2/2  loss 0.5000" in terminal.getvalue()

@@ -24,8 +24,8 @@ def test_every_recipe_learns(small, name):
         recipe = dataclasses.replace(recipe, num_epochs=2)
     trained = fit(recipe, dataclasses.replace(small, train=small.train[:450]))
     assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
-    probabilities = trained.predict(small.test.images)
-    assert probabilities.shape == (len(small.test), 10)
+    probabilities = trained.predict(small.test.images[:100])
+    assert probabilities.shape == (100, 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     if recipe.num_epochs:
         assert trained.history[1]["train_loss"] < trained.history[0]["train_loss"]

@@ -39,6 +39,7 @@ from ..data import Mnist, load_mnist, set_aside
 from ..device import environment, keep_freed_memory, pick_device, use_threads
 from ..errors import ExperimentError, MnistError, unknown
 from ..run import CHECKPOINTS, RunDirectory, code_version, identify
+from ..sampling import epoch_size
 from ..trained import file_checksum
 from ..training import fit
 from .experiments import Run
@@ -138,7 +139,7 @@ def measure(
     total_seconds = time.perf_counter() - started
     of_labels = probabilities[np.arange(len(digits)), judged.labels]
     accuracy = float(np.mean(digits == judged.labels))
-    epoch_images = min(run.recipe.images_per_epoch or len(data.train), len(data.train))
+    epoch_images = epoch_size(run.recipe.images_per_epoch, len(data.train))
     return Result(
         recipe=run.recipe,
         seed=run.seed,
