@@ -280,7 +280,8 @@ def main() -> None:
             file.write_bytes(make())
             result[name] = measure(file, options.repeats)
         print(f"{name}: {result[name]['stdout'] or result[name]['stderr']}", file=sys.stderr)
-    save(options.output, result)
+    if not options.only:
+        save(options.output, result)
     print(table(result))
 
 

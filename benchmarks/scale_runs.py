@@ -82,7 +82,7 @@ def run(rounds: int, short: int, long: int, images: int) -> dict[str, Any]:
         turns = [experiment(engine, short, few) for _ in range(rounds) for engine in ENGINES]
         many = experiment("ray", long, enough)
     return {
-        "slots": count_cores(),
+        "slots": cores,
         "turns": turns,
         "long": many,
         "environment": common.environment(),

@@ -310,12 +310,14 @@ def export(
     from .device import use_threads
     from .distributed import threads_each
     from .export import check_target, export_onnx
-    from .trained import load_model
+    from .trained import load_model, say_other_data
 
     use_threads(threads_each())
     check_target(onnx)
     trained = load_model(model)
-    test = load_mnist(data_dir).test
+    data = load_mnist(data_dir)
+    say_other_data(trained, data.fingerprint, str(model))
+    test = data.test
     export_onnx(trained, onnx, test.images)
     look = "; without the second look at unsure images" if trained.recipe.unsure_margin else ""
     size = f"{onnx.stat().st_size:,} bytes"

@@ -84,6 +84,11 @@ class Mnist:
         """One checksum of the four files, for telling data sets apart."""
         return fingerprint(self.sha256)
 
+    @property
+    def is_mnist(self) -> bool:
+        """Whether it is MNIST itself, which has figures of others, groups and disputed labels."""
+        return self.sha256 == SHA256
+
 
 def load_mnist(
     directory: str | Path | None = None, *, holdout: int = 0, fold: int | None = None

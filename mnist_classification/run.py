@@ -102,6 +102,7 @@ class RunDirectory:
         *,
         resume: bool = False,
         overwrite: bool = False,
+        leaves: Sequence[str] = ("model.safetensors",),
     ):
         """Name the directory and what the run is.
 
@@ -110,11 +111,13 @@ class RunDirectory:
             resume: go on from the newest whole checkpoint.
             overwrite: drop an unfinished run's checkpoints, or replace a finished model of another
                 run, and start again.
+            leaves: files that are there in the end, beside a README.md: another's are not replaced.
         """
         self.path = Path(path)
         self.identity = json.loads(json.dumps(identity))  # what comes back from a checkpoint
         self.resume = resume
         self.overwrite = overwrite
+        self.leaves = ("README.md", *leaves)
         self.state: tuple[dict[str, Tensor], list[dict[str, Any]]] | None = None
 
     def __enter__(self) -> Self:
@@ -154,7 +157,7 @@ class RunDirectory:
         finished = (self.path / "config.json").exists()
         if self.resume and self.overwrite:
             raise RunError("got --resume and --overwrite; expected one of them")
-        for name in ("README.md", "model.safetensors"):
+        for name in self.leaves:
             if not checkpoints and not finished and (self.path / name).exists():
                 raise RunError(
                     f"{self.path}: holds a {name} of something else, which a model's would "

@@ -4,9 +4,8 @@ Each makes one picture, in --output under a name of its own, and prints where it
 """
 
 import os
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -73,7 +72,7 @@ def tsne(
 
     check_perplexity(num_samples, perplexity)
     if interactive and not may_replace(interactive, PAGE_MARK):
-        raise PlotError(f"{interactive}: is there, and no page of ours; try another --interactive")
+        raise PlotError(f"{interactive}: is there, and no page of this version; try another name")
     if not 0 <= seed < 2**32:
         raise PlotError(f"got seed {seed}; expected 0 to 2^32 - 1")
     trained, data = _load(model, data_dir)
@@ -124,20 +123,20 @@ def curves(
     Example: mnist visualize curves runs/ladder
     """
     from ..data import load_mnist
-    from ..study.results import load_histories
+    from ..study.results import is_run, load_histories
     from .plots import plot_curves
 
     data = load_mnist(data_dir)
+    # Runs of one name differ in their seed; rows of one name in two folders, who knows in what.
     found = [
-        (source, name, histories)
+        (name, "" if is_run(source) else f", {source}", histories)
         for source in dict.fromkeys(sources)
         for name, histories in load_histories(source, data).items()
     ]
-    times = Counter(name for _, name, _ in found)
-    runs = {
-        name if times[name] == 1 else f"{name}, {source}": histories
-        for source, name, histories in found
-    }
+    places = {name: {where for other, where, _ in found if other == name} for name, *_ in found}
+    runs: dict[str, list[Any]] = {}
+    for name, where, histories in found:
+        runs.setdefault(name + where * (len(places[name]) > 1), []).extend(histories)
     _save(plot_curves(runs), output, "curves")
 
 
@@ -179,7 +178,7 @@ def mistakes(
     count:
         Images to show at most.
     """
-    from ..data import SHA256, load_mnist
+    from ..data import load_mnist
     from ..study.published import DISPUTED
     from ..study.records import count_votes
     from ..study.results import list_results, load_row
@@ -198,7 +197,7 @@ def mistakes(
             raise PlotError(f"got {model}, judged on a hold-out; expected a row of the test set")
         probabilities = count_votes([run.digits for run in runs]) / len(runs)
         title, name = f"{runs[0].recipe.name}, votes of {len(runs)} seeds", "shared-mistakes"
-    disputed = DISPUTED if data.sha256 == SHA256 else ()  # another data set has labels of its own
+    disputed = DISPUTED if data.is_mnist else ()  # another data set has labels of its own
     figure = plot_mistakes(data.test, probabilities, title, disputed=disputed, count=count)
     _save(figure, output, name)
 
@@ -303,7 +302,7 @@ def frontier(
 
     Example: mnist visualize frontier runs/frontier
     """
-    from ..data import SHA256, load_mnist
+    from ..data import load_mnist
     from ..study.experiments import EXPERIMENTS
     from ..study.published import ANCHORS
     from ..study.tables import accuracies_of, by_recipe
@@ -315,7 +314,7 @@ def frontier(
         row: (accuracies_of(runs), [run.total_seconds for run in runs])
         for row, runs in rows.items()
     }
-    anchors = ANCHORS if data.sha256 == SHA256 else []  # they are about MNIST
+    anchors = ANCHORS if data.is_mnist else []  # they are about MNIST
     _save(plot_frontier(points, anchors), output, "frontier")
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from ..errors import PictureError
 
@@ -27,7 +28,10 @@ MAX_BYTES_AT_ONCE = MAX_PIXELS  # of WebP, AVIF and HEIC, compressed well and re
 SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain", "qoi")
 MAX_BYTES_SLOW, MAX_PIXELS_SLOW = 200_000, 1_000_000
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
-LONGEST_SIDE = 4 * MAX_SIDE  # of what is more than twice as long as wide, such as a till roll
+LONGEST_SIDE = 2 * MAX_SIDE  # of what is more than twice as long as wide, such as a till roll
+# Of what is opaque: its rim, as a share of its extent; how much of paper is not rim; how far ink is
+# from it in brightness, of 255; and how many pixels of that are something.
+RIM, WIDE, MIN_SHADES, MIN_WRITTEN = 0.05, 0.25, 64, 20
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM"),  # Pillow imports the rest when it gets so far
     *("TIFF", "WEBP", "TGA", "PCX", "SGI", "QOI", "AVIF"),
@@ -167,8 +171,8 @@ def _open(file: BinaryIO) -> Image.Image:
     try:
         image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own limit
-        raise PictureError(_too_large(f"more than {most / 1e6:,.0f}")) from None
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000  # Pillow's own limit
+        raise PictureError(_too_large(f"more than {most:,}")) from None
     except Exception:  # as below
         raise PictureError(
             f"got a file that starts with {start[:8].hex() or 'nothing'}; expected a picture in "
@@ -302,17 +306,31 @@ def _opaque(image: Image.Image) -> np.ndarray:
     seen = alpha[:, :, 0] > alpha.max() / 2  # a thin or pale pen is nowhere opaque
     if not seen.any():
         return np.full((*alpha.shape[:2], 3), 255, np.uint8)
-    opaque = rgba[seen][:, :3]
-    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
-    filled = seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()
-    low, high = np.percentile(opaque @ np.array([0.3, 0.6, 0.1]), [0.1, 99.9])
-    if filled < 0.5 or high - low < 64:  # the shape is in the transparency
-        return np.repeat(255 - alpha, 3, axis=2)
-    paper = np.median(opaque, axis=0)
+    if not _is_written_on(seen, rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)):
+        return np.repeat(255 - alpha, 3, axis=2)  # the shape is in the transparency
+    paper = np.median(rgba[seen][:, :3], axis=0)
     share = alpha / np.float32(255)
     return (
         (rgba[:, :, :3] * share + paper.astype(np.float32) * (1 - share)).round().astype(np.uint8)
     )
+
+
+def _is_written_on(opaque: np.ndarray, light: np.ndarray) -> bool:
+    """Say whether what is opaque is paper with ink on it, not the strokes of a pen.
+
+    Paper is wide, and something on it, away from its edge, is of another shade.
+
+    Args:
+        opaque: (H, W) bool, some of it.
+        light: (H, W) float32, 0 to 255.
+    """
+    inside = opaque
+    if not opaque.all():
+        rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
+        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        inside = ndimage.distance_transform_edt(opaque) > RIM * extent
+    written = np.abs(light[inside] - np.median(light[opaque])) >= MIN_SHADES
+    return bool(inside.sum() >= WIDE * opaque.sum() and written.sum() >= MIN_WRITTEN)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -24,7 +24,7 @@ from ..shipped import SHIPPED_READER
 from .decoding import Decoded, decode, put_in
 from .ink import EIGHT
 from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
-from .picture import Picture, Scale, load_pixels
+from .picture import MAX_SIDE, Picture, Scale, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip, find_marks
 
@@ -221,7 +221,7 @@ class Reader:
         covered = self.stages.cover_surroundings(pixels)
         if covered is not None:
             yield prepare(covered, self.stages)
-        margin = round(ROOM * max(pixels.shape))
+        margin = round(ROOM * min(max(pixels.shape), MAX_SIDE))
         framed = self.stages.add_margin(pixels, margin)
         if framed is not None:
             yield prepare(framed, self.stages, margin)

@@ -23,7 +23,7 @@ from ..device import environment, pick_precision
 from ..errors import DataError, ModelError, RunError
 from ..files import write_together
 from ..reader.recognizer import FIRST, SECOND, find_model, load_recognizer
-from ..run import CHECKPOINTS, RunDirectory, check_seed
+from ..run import RunDirectory, check_seed
 from .calibration import RIGHT_IF_SURE, Calibration, calibrate
 from .export import export_onnx
 from .glyphs import make_glyphs
@@ -98,11 +98,10 @@ def train_and_export(
         _read_first(first)
         if first.resolve() == output.resolve():
             raise RunError(f"{output}: is the reader to stand beside; try another --output")
-    if not (output / "config.json").exists() and not any(output.glob(CHECKPOINTS)):
-        _refuse_to_replace(output)
     seen = {"data": data.fingerprint, "holdout": holdout, "beside": _checksum(first)}
     identity = settings.identity() | seen
-    with RunDirectory(output, identity, resume=resume, overwrite=overwrite) as run:
+    leaves = (FIRST, SECOND)
+    with RunDirectory(output, identity, resume=resume, overwrite=overwrite, leaves=leaves) as run:
         source = LineSource(make_glyphs(data.train, seed), words=words)
         network, history = train(settings, source, run, workers)
         held_back = LineSource(make_glyphs(data.holdout, seed + 1))  # a promise about numbers alone
@@ -111,16 +110,6 @@ def train_and_export(
         for checkpoint in run.checkpoints():
             checkpoint.unlink()
     return shipped
-
-
-def _refuse_to_replace(output: Path) -> None:
-    """Refuse networks that no run of ours has left."""
-    for name in (FIRST, SECOND):
-        if (output / name).exists():
-            raise RunError(
-                f"{output}: holds a {name} of something else, which a reader's would replace; "
-                f"try another --output"
-            )
 
 
 def _check_digits(examples: Examples) -> None:

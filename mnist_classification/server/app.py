@@ -8,6 +8,7 @@ in the processes of the pool.
 
 import asyncio
 import dataclasses
+import logging
 import platform
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -21,12 +22,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import __version__
+from ..errors import ModelError
 from .limits import Limits
 from .openapi import describe
 from .page import page_html, page_policy
 from .pool import BusyError, GoneError, Pool
 from .uploads import RefusedError, check_headers, to_json, too_long
 
+LOG = logging.getLogger(__name__)
 RETRY_AFTER = {"Retry-After": "1"}  # seconds
 MORE_HEADERS = {408: {"Connection": "close"}, 503: RETRY_AFTER}  # by status
 PIECE = 65_536  # bytes of the page at a time, so that a slow client holds no more
@@ -59,7 +62,12 @@ class Service:
         self.pool, self.limits = pool, limits
         self.in_flight = 0  # requests that are read or wait for it
         self.held = 0  # bytes of bodies in memory
-        self.page = page_html(pool.model).encode("utf-8")  # with the server's own network
+        try:
+            page = page_html(pool.model)  # with the server's own network
+        except ModelError as error:  # one that ONNX Runtime knows and the page does not
+            LOG.warning("the page has the network that ships, not the server's: %s", error)
+            page = page_html()
+        self.page = page.encode("utf-8")
         self.page_headers = {
             "Content-Length": str(len(self.page)),
             "Content-Security-Policy": f"{page_policy()}; frame-ancestors 'none'",

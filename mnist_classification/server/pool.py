@@ -86,7 +86,8 @@ class Worker:
                 f"can't start a process that reads: {error.strerror}; try fewer --workers"
             ) from None
         except asyncio.CancelledError:
-            await cls(await starting, {}).end()
+            with contextlib.suppress(OSError):  # it could not be started
+                await cls(await starting, {}).end()
             raise
         worker = cls(process, {})
         try:

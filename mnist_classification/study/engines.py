@@ -98,8 +98,8 @@ def choose_options(
         workers = 1  # on a cluster, that a run takes all cores keeps others off its machine
     if timed and threads is None and address:
         raise ExperimentError(
-            "expected --threads, as many as each machine of the cluster has cores: seconds are the "
-            "point of this experiment, and a run must have a machine to itself"
+            "got no --threads; expected as many as each machine of the cluster has cores: seconds "
+            "are the point of this experiment, and a run must have a machine to itself"
         )
     if threads is None:
         threads = count_cores() if timed else 1
@@ -493,7 +493,8 @@ def _fetch(ray: Any, reference: Any) -> Result | str:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # it ran, and failed: no package of ours there?
-        return f"a machine of the cluster can't do it: {type(error.cause).__name__}: {error.cause}"
+        reason = str(error.cause).strip().partition("\n")[0]
+        return f"a machine of the cluster can't do it: {type(error.cause).__name__}: {reason}"
     except ray.exceptions.RayError as error:
         first_line = str(error).strip().partition("\n")[0]
         return f"its process or machine died {RETRIES + 1} times: {first_line}"

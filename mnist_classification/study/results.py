@@ -31,6 +31,7 @@ from ..recipes import RECIPES, Recipe, recipe_from_dict
 
 VERSION = 1
 ENVIRONMENT = ("processor", "threads", "torch")  # what tables say of it
+METRICS = "metrics.jsonl"  # of a run: a record of each epoch
 RECORD = ("train_loss", "train_accuracy")  # what pictures show of an epoch
 
 
@@ -50,7 +51,8 @@ class Result:
             there is one, as one string.
         log_loss: the mean of -log p of their labels, p as the network gave it; None in files
             from before it was measured.
-        train_seconds: the epochs alone, and all but the last epoch's look at the hold-out.
+        train_seconds: the epochs alone; with, of all but the last, its look at the hold-out and its
+            checkpoint, where there are such.
         total_seconds: building, preparing the arrays, training and the test pass; with
             `--checkpoints` writing those, too.
         environment: versions, processor, threads. commit: of the project's repository, if any.
@@ -263,11 +265,17 @@ def load_row(path: Path, data: Mnist) -> list[Result]:
     Raises:
         ResultError: there are none, or one of them is not right.
     """
-    names = [re.sub(r"-seed\d+$", "", found.stem) for found in find_results(path.parent)]
-    if path.name not in names:
-        raise ResultError(f"{path}: {unknown('row', path.name, in_order(set(names)))}")
-    paths = [f for f in find_results(path.parent) if re.sub(r"-seed\d+$", "", f.stem) == path.name]
-    return load_results(paths, data)[path.name]
+    paths: dict[str, list[Path]] = {}
+    for found in find_results(path.parent):
+        paths.setdefault(re.sub(r"-seed\d+$", "", found.stem), []).append(found)
+    if path.name not in paths:
+        raise ResultError(f"{path}: {unknown('row', path.name, in_order(paths))}")
+    return load_results(paths[path.name], data)[path.name]
+
+
+def is_run(directory: Path) -> bool:
+    """Say whether this is what `mnist train` wrote, or writes."""
+    return os.path.exists(directory / METRICS)  # noqa: PTH110 - a name too long is none
 
 
 def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str, Any]]]]:
@@ -279,8 +287,8 @@ def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str
     Raises:
         ResultError: it is neither, or a file in it is not right.
     """
-    metrics = directory / "metrics.jsonl"
-    if not os.path.exists(metrics):  # noqa: PTH110 - a name too long is none
+    metrics = directory / METRICS
+    if not is_run(directory):
         if not list_results(directory):
             raise ResultError(
                 f"{directory}: neither a run nor results here; expected what `mnist train` or "

@@ -80,7 +80,7 @@ def by_recipe(rows: Rows) -> Rows:
 
 def claims_about(data: Mnist) -> dict[str, float]:
     """Return the original's figures by row, in percent; they are MNIST's, and no other data's."""
-    return ORIGINAL if data.fingerprint == MNIST_FINGERPRINT else {}
+    return ORIGINAL if data.is_mnist else {}
 
 
 def ladder_tables(rows: Rows, data: Mnist) -> list[str]:
@@ -322,7 +322,8 @@ def _fold_table(rows: Rows, data: Mnist) -> str:
         kinds.setdefault(kind, {})[run.fold or 0] = results
     folds = sorted({fold for by_fold in kinds.values() for fold in by_fold})
     common = [fold for fold in folds if all(fold in by_fold for by_fold in kinds.values())]
-    which = "folds" if common == folds else f"folds {', '.join(map(str, common)) or 'of all: none'}"
+    which = "folds" if common == folds else f"folds {', '.join(map(str, common))}"
+    which = which if common else "folds that all have: none"
     lines = [
         f"| recipe | runs | accuracy, mean over {which} | {' | '.join(f'fold {f}' for f in folds)} "
         "| students' images | employees' images | log-loss |",

@@ -8,6 +8,7 @@ from conftest import ROOT, assert_one_line_error, run_command
 from study.conftest import result_with
 
 from mnist_classification.data import load_mnist
+from mnist_classification.pictures.page import PAGE_MARK, TEMPLATE
 from mnist_classification.pictures.plots import plot_curves
 from mnist_classification.study.results import save_result
 
@@ -150,11 +151,26 @@ def test_rows_of_one_name_in_two_folders_are_two_curves(visualize, results, tmp_
     assert_picture(tmp_path / "curves.png")
 
 
+def test_runs_of_several_seeds_are_one_curve(visualize, run, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "mnist_classification.pictures.plots.plot_curves",
+        lambda runs: drawn.append(runs) or plot_curves(runs),
+    )
+    runs = [tmp_path / f"mine-seed{seed}" for seed in (0, 1)]
+    for copy in runs:
+        copy.mkdir()
+        shutil.copy(run / "metrics.jsonl", copy)
+    visualize("curves", *runs, "--output", tmp_path)
+    assert {name: len(histories) for name, histories in drawn[0].items()} == {"mine": 2}
+
+
 def test_an_interactive_page_replaces_its_like_alone(visualize, tmp_path):
     notes = tmp_path / "notes.html"
     notes.write_text("mine")
     for path in (notes, tmp_path):
         result = visualize("tsne", "--interactive", path, "--output", tmp_path / "plots")
-        assert_one_line_error(result, f"{path}: is there, and no page of ours", "--interactive")
+        assert_one_line_error(result, f"{path}: is there, and no page of this version")
     assert notes.read_text() == "mine"
+    assert PAGE_MARK in TEMPLATE.read_bytes()
     assert not (tmp_path / "plots").exists()

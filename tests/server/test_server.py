@@ -15,13 +15,14 @@ import httpx
 import onnx
 import pytest
 import uvicorn
-from conftest import ROOT, assert_one_line_error, children_of, run_command
+from conftest import ROOT, assert_one_line_error, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from mnist_classification import Reader
-from mnist_classification.errors import ServeError
+from mnist_classification.errors import ModelError, ServeError
+from mnist_classification.server.app import Service
 from mnist_classification.server.limits import Limits
 from mnist_classification.server.page import page_html
 from mnist_classification.server.pool import Pool, Worker
@@ -351,7 +352,15 @@ def test_clients_that_hang_up_leave_nothing_behind(server):
 # How it starts and ends
 
 
-def test_a_process_that_is_no_longer_wanted_while_it_starts_is_ended():
+def test_a_process_that_is_no_longer_wanted_while_it_starts_is_ended(monkeypatch):
+    started, start = [], asyncio.create_subprocess_exec
+
+    async def start_and_tell(*arguments, **options):
+        started.append(await start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_tell)
+
     async def give_up(after):
         task = asyncio.ensure_future(Worker.start(SHIPPED_READER, Limits()))
         await asyncio.sleep(after)
@@ -359,10 +368,10 @@ def test_a_process_that_is_no_longer_wanted_while_it_starts_is_ended():
         await asyncio.wait([task], timeout=20)
         return task.cancelled()
 
-    before = children_of(os.getpid())
     for seconds in (0, 0.1):
         assert asyncio.run(give_up(seconds))
-    assert set(children_of(os.getpid())) <= set(before)
+    assert len(started) == 2
+    assert all(process.returncode is not None for process in started)
 
 
 def test_sigterm_finishes_what_is_in_flight():
@@ -478,6 +487,18 @@ def test_where_one_process_cannot_be_started_all_end(monkeypatch, call):
         asyncio.run(Pool.start(SHIPPED_READER, Limits(), workers=3))
     assert len(processes) == call
     assert all(process.returncode is not None for process in processes)
+
+
+def test_a_network_that_the_page_cannot_compute_is_served_all_the_same(monkeypatch, caplog):
+    def only_ours(model=None):
+        if model is not None:
+            raise ModelError("a layer that the page does not know")
+        return "the page"
+
+    monkeypatch.setattr("mnist_classification.server.app.page_html", only_ours)
+    service = Service(Pool(Path("mine.onnx"), Limits()), Limits())
+    assert service.page == b"the page"
+    assert "the network that ships, not the server's: a layer" in caplog.text
 
 
 def test_limits_that_make_no_sense_are_refused():

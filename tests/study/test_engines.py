@@ -175,7 +175,7 @@ def test_options_that_make_no_sense(monkeypatch):
         choose_options(False, None, None, "cpu", "local", "127.0.0.1:6379")
     assert choose_options(True, None, None, "cpu").workers == 1
     assert choose_options(True, None, None, "cpu", "ray").workers is None
-    with pytest.raises(ExperimentError, match="expected --threads, as many as each machine"):
+    with pytest.raises(ExperimentError, match="got no --threads; expected as many as each"):
         choose_options(True, None, None, "cpu", "ray", "127.0.0.1:6379")
     assert choose_options(True, None, 8, "cpu", "ray", "127.0.0.1:6379").threads == 8
     monkeypatch.setitem(sys.modules, "ray", None)
