@@ -9,7 +9,7 @@ The digits are of fonts that people made of their handwriting, found in Debian; 
 from any font. Each number is put into one scene after the other: chalk on a board, a note that is
 seen from the side, a comb of boxes, a wall across the room. A number counts only if all of it is
 read. The sheet shows what was read wrongly, with what was written and what was read. Apart from
-these stand numbers beside words, and words alone, in which nothing is to be read.
+these stand numbers with signs, numbers beside words, and words alone, in which nothing is read.
 """
 
 import io
@@ -60,6 +60,14 @@ WORDS = (
     "page 19",
     "250 EUR",
 )
+SIGNS = {
+    "points and commas": ("788,45", "1.250", "3,99", "10.500.000"),
+    "dates, times and dashes": ("29.11.2026", "14:05", "86-307-41", "-17"),
+    "a plus or an equals sign": ("+44 273", "12 + 7", "19 = 19", "+5"),
+    "a number sign": ("#919", "# 7", "#0872", "#44"),
+    "a percent sign": ("46 %", "12%", "60 %", "7 %"),
+    "brackets": ("(432)", "(7)", "(2084)", "(61)"),
+}
 WORDS_ALONE = ("house", "Monday", "thanks", "name", "queen", "why not", "Paul", "March")
 
 
@@ -505,6 +513,71 @@ def on_a_billiard_ball(number: Written, _rng: Rng) -> np.ndarray:
     return as_bytes(page)
 
 
+def a_card_with_clear_corners(number: Written, _rng: Rng) -> np.ndarray:
+    """A card with clear corners."""
+    ink = around(number.ink, 1.2, 1.5)
+    high, wide = ink.shape
+    shape = Image.new("L", (wide, high))
+    ImageDraw.Draw(shape).rounded_rectangle((4, 4, wide - 5, high - 5), high // 5, fill=255)
+    return np.dstack([as_bytes(sheet(ink, (30, 30, 40), (246, 246, 248))), np.asarray(shape)])
+
+
+def a_window_with_its_shadow(number: Written, rng: Rng) -> np.ndarray:
+    """A window on nothing, with its shadow."""
+    ink = around(number.ink, 1.0)
+    page = as_bytes(sheet(ink, (25, 30, 90), (250, 249, 246)) + rng.normal(0, 2, (*ink.shape, 1)))
+    room = 40
+    shadow = np.zeros((len(page) + 2 * room, page.shape[1] + 2 * room), np.float32)
+    shadow[room + 8 : 8 - room, room:-room] = 1
+    alpha = 120 * ndimage.gaussian_filter(shadow, 12)
+    window = np.dstack([np.zeros((*shadow.shape, 3)), alpha])
+    window[room:-room, room:-room] = np.dstack([page, np.full(ink.shape, 255)])
+    return as_bytes(window)
+
+
+def on_dotted_paper(number: Written, rng: Rng) -> np.ndarray:
+    """On dotted paper, a page of it."""
+    ink = around(number.ink, 4, 5)
+    y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
+    apart = rng.uniform(12, 22)
+    dots = 0.5 * (np.hypot(x % apart - apart / 2, y % apart - apart / 2) < 1.3)
+    page = sheet(np.maximum(ink, dots), (40, 40, 90), (240, 238, 230))
+    return as_bytes(page + rng.normal(0, 2, (*ink.shape, 1)))
+
+
+def on_a_till_roll(number: Written, rng: Rng) -> np.ndarray:
+    """On a till roll."""
+    high, wide = number.ink.shape
+    roll = np.zeros((int(high * rng.uniform(20, 30)), max(wide + 40, 300)), np.float32)
+    top = int(len(roll) * rng.uniform(0.1, 0.8))
+    roll[top : top + high, 20 : 20 + wide] = number.ink
+    page = sheet(roll, (60, 60, 80), (238, 236, 232))
+    return as_bytes(page + 3 * noise(roll.shape, 1, rng)[:, :, None])
+
+
+def under_a_ring_of_coffee(number: Written, rng: Rng) -> np.ndarray:
+    """Under a ring of coffee."""
+    ink = around(number.ink, 1.2)
+    high, wide = ink.shape
+    y, x = np.mgrid[:high, :wide]
+    radius = rng.uniform(0.5, 0.9) * high
+    away = np.hypot(y - high * rng.uniform(0.2, 0.8), x - wide * rng.uniform(0.2, 0.8))
+    stain = 0.5 * np.exp(-(((away - radius) / 3.5) ** 2)) + 0.12 * (away < radius)
+    page = sheet(ink, (30, 30, 40), (247, 244, 238))
+    return as_bytes(
+        page * (1 - stain[:, :, None]) + stain[:, :, None] * np.array((120, 80, 40), np.float32)
+    )
+
+
+def in_outline(number: Written, _rng: Rng) -> np.ndarray:
+    """Drawn in outline."""
+    ink = ndimage.zoom(around(number.ink, 0.6), 2, order=1)
+    solid = ndimage.binary_dilation(ink > 0.5, iterations=int(0.06 * len(number.ink)))
+    edge = solid & ~ndimage.binary_erosion(solid, iterations=3)
+    soft = ndimage.gaussian_filter(edge.astype(np.float32), 0.7)
+    return as_bytes(sheet(soft, (20, 20, 20), (250, 250, 250)))
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -540,6 +613,12 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     two_notes_on_a_desk,
     on_a_round_sign,
     on_a_billiard_ball,
+    a_card_with_clear_corners,
+    a_window_with_its_shadow,
+    on_dotted_paper,
+    on_a_till_roll,
+    under_a_ring_of_coffee,
+    in_outline,
 )
 
 
@@ -652,6 +731,7 @@ def main() -> None:
     reader = Reader(options.model)
     result, wrong = run(reader, hands, options.seed)
     result["words"] = {
+        **{f"with {name}": run_words(reader, hands, texts) for name, texts in SIGNS.items()},
         "a number beside a word": run_words(reader, hands, WORDS),
         "words alone": run_words(reader, hands, WORDS_ALONE),
     }

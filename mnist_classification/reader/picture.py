@@ -309,7 +309,8 @@ def _opaque(image: Image.Image) -> np.ndarray:
     if not _is_written_on(seen, rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)):
         return np.repeat(255 - alpha, 3, axis=2)  # the shape is in the transparency
     paper = np.median(rgba[seen][:, :3], axis=0)
-    share = alpha / np.float32(255)
+    # Beyond its edge lies nothing that is written, such as the shadow of a window.
+    share = np.where(seen[:, :, None], alpha / np.float32(255), 0)
     return (
         (rgba[:, :, :3] * share + paper.astype(np.float32) * (1 - share)).round().astype(np.uint8)
     )

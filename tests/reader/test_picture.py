@@ -103,6 +103,16 @@ def test_a_rim_around_a_stroke_is_none_of_its_ink():
     np.testing.assert_array_equal(pixels[:, :, 0] == 0, rgba[:, :, 3] == 255)
 
 
+def test_the_shadow_around_a_window_is_no_ink():
+    window = np.zeros((300, 400, 4), np.uint8)
+    window[20:300, 20:380, 3] = np.linspace(120, 0, 280).astype(np.uint8)[:, None]  # its shadow
+    window[30:200, 30:370] = (250, 250, 250, 255)
+    window[80:120, 190:200, :3] = 20
+    pixels, _ = load_pixels(window)
+    assert ((pixels[:, :, 0] == 20) | (pixels[:, :, 0] == 250)).all()
+    assert (pixels[:, :, 0] == 20).sum() == 400
+
+
 def test_ink_of_two_colours_on_a_transparent_page_is_all_ink(drawing):
     shape = drawing[:, :, 0] < 100
     rgba = np.zeros((60, 80, 4), np.uint8)
