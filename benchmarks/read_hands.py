@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""How well the reader reads other people's hands, on some thirty hard pictures of each.
+r"""How well the reader reads other people's hands, on forty hard pictures of each.
 
     apt-get install fonts-dkg-handwriting fonts-breip fonts-bwht fonts-humor-sans fonts-kristi \
         fonts-sjfonts fonts-yusei-magic fonts-yozvox-yozfont-cute
