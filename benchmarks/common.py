@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: the machine, data as files, and the original's way."""
+"""What the benchmarks share that want torch: the machine, data as files, the original's way."""
 
 import json
 import subprocess

@@ -9,7 +9,7 @@ The digits are of fonts that people made of their handwriting, found in Debian; 
 from any font. Each number is put into one scene after the other: chalk on a board, a note that is
 seen from the side, a comb of boxes, a wall across the room. A number counts only if all of it is
 read. The sheet shows what was read wrongly, with what was written and what was read. Apart from
-these stand numbers with signs, numbers beside words, and words alone, in which nothing is read.
+these stand numbers with signs and beside words, and words alone, in which nothing is to be read.
 """
 
 import io
@@ -631,7 +631,9 @@ def find_hands(folder: Path) -> list[Path]:
     there = {path.name: path for path in folder.rglob("*") if path.name in HANDS}
     missing = [name for name in HANDS if name not in there]
     if missing:
-        raise SystemExit(f"no {missing[0]} under {folder}; try the apt-get line of --help")
+        raise SystemExit(
+            f"no {missing[0]} under {folder}; try the apt-get line at the top of {__file__}"
+        )
     return [there[name] for name in HANDS]
 
 

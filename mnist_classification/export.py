@@ -6,6 +6,7 @@ The file takes (N, 28, 28) uint8 images as MNIST has them and gives (N, 10) logi
 normalisation are inside, so that who uses it has nothing to get wrong.
 """
 
+import contextlib
 import copy
 import logging
 import os
@@ -56,11 +57,11 @@ def check_target(path: Path) -> None:
         raise ModelError(f"got --onnx {path}; expected a name that ends in .onnx")
     if not os.path.exists(path):  # noqa: PTH110 - a name too long is none: writing it says so
         return
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        names = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
-    except Exception:  # ONNX Runtime's exceptions have no base of their own
-        names = []
+    names = []
+    if path.is_file():  # no pipe, which may never end
+        with contextlib.suppress(Exception):  # ONNX Runtime's exceptions have no base of their own
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            names = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
     if names != [IMAGES, LOGITS]:
         raise ModelError(f"{path}: is there, and no network that was exported; try another name")
 

@@ -58,8 +58,8 @@ def may_replace(path: Path, mark: bytes) -> bool:
     if not os.path.exists(path):  # noqa: PTH110 - a name too long is none: writing it says so
         return True
     try:
-        return mark in path.read_bytes()
-    except OSError:  # a folder, say
+        return os.path.isfile(path) and mark in path.read_bytes()  # noqa: PTH113
+    except OSError:
         return False
 
 

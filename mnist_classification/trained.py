@@ -66,6 +66,7 @@ class Trained:
 
         Raises:
             DataError: they are of another shape or type.
+            ModelError: the network's outputs are not finite, as after training that diverged.
         """
         if images.shape[1:] != (28, 28) or str(images.dtype).removeprefix("torch.") != "uint8":
             raise DataError(
@@ -88,6 +89,10 @@ class Trained:
                     pixels,
                     unsure_margin=self.recipe.unsure_margin,
                     unsure_moves=self.recipe.unsure_moves,
+                )
+            if not logits.isfinite().all():
+                raise ModelError(
+                    "the network's outputs are not finite; train it again, more slowly"
                 )
             probabilities.append(logits.softmax(dim=1).cpu().numpy())
         return np.concatenate(probabilities)

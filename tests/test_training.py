@@ -6,7 +6,7 @@ import torch
 from conftest import assert_same_weights
 
 from mnist_classification.data import Mnist
-from mnist_classification.errors import RunError
+from mnist_classification.errors import ModelError, RunError
 from mnist_classification.model import NETWORKS, build, to_pixels
 from mnist_classification.progress import Silent
 from mnist_classification.recipes import RECIPES, find_recipe
@@ -164,8 +164,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(small):
 
 
 def test_weights_that_the_last_step_makes_infinite_stop_the_run_too(small):
+    recipe = "sgd+num-epochs=1+images-per-epoch=32+learning-rate="
     with pytest.raises(RunError, match=r"non-finite weights; try a --learning-rate below"):
-        fit(find_recipe("sgd+num-epochs=1+images-per-epoch=32+learning-rate=1e38"), small)
+        fit(find_recipe(recipe + "3e38"), small)
+    trained = fit(find_recipe(recipe + "1e38"), small)  # of weights that are finite, just so
+    with pytest.raises(ModelError, match="outputs are not finite"):
+        trained.predict(small.test.images)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from ..data import Examples
 from .embedding import Embedding
 from .plots import COLOURS, describe
 
-PAGE_MARK = b'content="mnist-classification"'  # in every page of ours
+PAGE_MARK = b'content="mnist-classification"'  # in every such page
 TEMPLATE = Path(__file__).parent / "templates" / "tsne.html"
 
 

@@ -27,6 +27,7 @@ SLOPE = 1 / 75  # of a rule of a table, on half of its length
 MOST_RINGS = 50  # so many of the tallest marks may be rings
 TRIED = 50  # digits in a mark that it may go around
 MAX_MARKS = 2000  # on a page; more is texture
+MAX_SPECKS = 10 * MAX_MARKS  # with those that are too small to be part of a digit
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
 
 

@@ -120,7 +120,8 @@ def propose(page: Page) -> list[list[Region]]:
 
 def find_rows(marks: np.ndarray) -> list[Region]:
     """Return where marks stand side by side, from the top; (H, W) bool."""
-    places = ndimage.find_objects(ndimage.label(marks, ink.EIGHT)[0])
+    labels, count = ndimage.label(marks, ink.EIGHT)
+    places = ndimage.find_objects(labels) if count <= ink.MAX_SPECKS else []
     boxes = np.array([(c.start, r.start, c.stop, r.stop) for r, c in places], float)
     boxes = boxes.reshape(-1, 4)
     wide, high = (boxes[:, 2:] - boxes[:, :2]).T

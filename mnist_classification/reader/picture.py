@@ -29,9 +29,10 @@ SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain", "qoi")
 MAX_BYTES_SLOW, MAX_PIXELS_SLOW = 200_000, 1_000_000
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
 LONGEST_SIDE = 2 * MAX_SIDE  # of what is more than twice as long as wide, such as a till roll
-# Of what is opaque: its rim, as a share of its extent; how much of paper is not rim; how far ink is
-# from it in brightness, of 255; and how many pixels of that are something.
-RIM, WIDE, MIN_SHADES, MIN_WRITTEN = 0.05, 0.25, 64, 20
+# Of what is opaque: its rim, as a share of the root of its area; how much of paper is not rim; how
+# far ink is from it in brightness, of 255; and how many pixels of that are something.
+RIM, WIDE, MIN_SHADES, MIN_WRITTEN = 0.12, 0.15, 64, 20
+EVEN = 0.9  # of the largest opacity: where all have so much, there is no shape in it
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM"),  # Pillow imports the rest when it gets so far
     *("TIFF", "WEBP", "TGA", "PCX", "SGI", "QOI", "AVIF"),
@@ -131,7 +132,7 @@ def _load(image: Image.Image, *, own: bool = True) -> tuple[np.ndarray, Scale]:
 def is_picture_name(path: Path) -> bool:
     """Say whether a file in a folder is meant to be a picture."""
     visible = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    return visible and os.path.isfile(path)  # noqa: PTH113 - which may not be known to us
+    return visible and os.path.isfile(path)  # noqa: PTH113 - where we may not look, there is none
 
 
 def _read_open(file: Any) -> bytes:
@@ -170,7 +171,7 @@ def _open(file: BinaryIO) -> Image.Image:
         formats = ["HEIF", *FORMATS]
     try:
         image = Image.open(file, formats=formats)
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000  # Pillow's own limit
         raise PictureError(_too_large(f"more than {most:,}")) from None
     except Exception:  # as below
@@ -306,11 +307,14 @@ def _opaque(image: Image.Image) -> np.ndarray:
     seen = alpha[:, :, 0] > alpha.max() / 2  # a thin or pale pen is nowhere opaque
     if not seen.any():
         return np.full((*alpha.shape[:2], 3), 255, np.uint8)
-    if not _is_written_on(seen, rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)):
+    even = alpha.min() > EVEN * alpha.max()
+    if not even and not _is_written_on(
+        seen, rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)
+    ):
         return np.repeat(255 - alpha, 3, axis=2)  # the shape is in the transparency
     paper = np.median(rgba[seen][:, :3], axis=0)
     # Beyond its edge lies nothing that is written, such as the shadow of a window.
-    share = np.where(seen[:, :, None], alpha / np.float32(255), 0)
+    share = np.where(seen[:, :, None], alpha / np.float32(alpha.max()), 0)
     return (
         (rgba[:, :, :3] * share + paper.astype(np.float32) * (1 - share)).round().astype(np.uint8)
     )
@@ -327,9 +331,7 @@ def _is_written_on(opaque: np.ndarray, light: np.ndarray) -> bool:
     """
     inside = opaque
     if not opaque.all():
-        rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
-        extent = max(np.ptp(rows), np.ptp(columns)) + 1
-        inside = ndimage.distance_transform_edt(opaque) > RIM * extent
+        inside = ndimage.distance_transform_edt(opaque) > RIM * np.sqrt(opaque.sum())
     written = np.abs(light[inside] - np.median(light[opaque])) >= MIN_SHADES
     return bool(inside.sum() >= WIDE * opaque.sum() and written.sum() >= MIN_WRITTEN)
 
