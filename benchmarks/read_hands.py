@@ -631,9 +631,7 @@ def find_hands(folder: Path) -> list[Path]:
     there = {path.name: path for path in folder.rglob("*") if path.name in HANDS}
     missing = [name for name in HANDS if name not in there]
     if missing:
-        raise SystemExit(
-            f"no {missing[0]} under {folder}; try the apt-get line at the top of {__file__}"
-        )
+        raise SystemExit(f"no {missing[0]} under {folder}; try the line at the top of {__file__}")
     return [there[name] for name in HANDS]
 
 

@@ -92,7 +92,8 @@ class Trained:
                 )
             if not logits.isfinite().all():
                 raise ModelError(
-                    "the network's outputs are not finite; train it again, more slowly"
+                    "got outputs that are not finite, as after training that diverged; train it "
+                    "again with a smaller --learning-rate"
                 )
             probabilities.append(logits.softmax(dim=1).cpu().numpy())
         return np.concatenate(probabilities)

@@ -168,7 +168,7 @@ def test_weights_that_the_last_step_makes_infinite_stop_the_run_too(small):
     with pytest.raises(RunError, match=r"non-finite weights; try a --learning-rate below"):
         fit(find_recipe(recipe + "3e38"), small)
     trained = fit(find_recipe(recipe + "1e38"), small)  # of weights that are finite, just so
-    with pytest.raises(ModelError, match="outputs are not finite"):
+    with pytest.raises(ModelError, match="got outputs that are not finite"):
         trained.predict(small.test.images)
 
 

@@ -307,10 +307,8 @@ def _opaque(image: Image.Image) -> np.ndarray:
     seen = alpha[:, :, 0] > alpha.max() / 2  # a thin or pale pen is nowhere opaque
     if not seen.any():
         return np.full((*alpha.shape[:2], 3), 255, np.uint8)
-    even = alpha.min() > EVEN * alpha.max()
-    if not even and not _is_written_on(
-        seen, rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)
-    ):
+    light = rgba[:, :, :3] @ np.array([0.3, 0.6, 0.1], np.float32)
+    if alpha.min() < EVEN * alpha.max() and not _is_written_on(seen, light):
         return np.repeat(255 - alpha, 3, axis=2)  # the shape is in the transparency
     paper = np.median(rgba[seen][:, :3], axis=0)
     # Beyond its edge lies nothing that is written, such as the shadow of a window.

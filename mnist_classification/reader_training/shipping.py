@@ -247,9 +247,9 @@ regression (slope {found["slope"]:.3f}, offset {found["offset"]:.3f}).
 ## Limits
 
 It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are some signs.
-Brackets, a slash and an exclamation mark may be read as a 1, a dollar sign as an 8 or a 5, a percent
-sign, a plus and letters as other digits. Lines on their side or on their head are read as something
-else.
+Brackets, a slash and an exclamation mark may be read as a 1, a dollar sign as an 8 or a 5, and a
+percent sign, a plus and letters as other digits. Lines on their side or on their head are read as
+something else.
 Licence: MIT, as the project.
 """
 

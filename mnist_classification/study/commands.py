@@ -55,8 +55,8 @@ def experiment(
     workers:
         Processes at a time; else one per core, or one on a GPU; one where seconds are the point.
     threads:
-        Threads per process; else one; one per core where seconds are the point, as in frontier; to be
-        given there with --address.
+        Threads per process; else one; one per core where seconds are the point, as in frontier,
+        and to be given there with --address.
     checkpoints:
         Keep one of each epoch, so that long runs that were stopped go on where they were.
     engine:
