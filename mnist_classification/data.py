@@ -143,18 +143,10 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
     Raises:
         DataError: the training set has no such block, or nothing would be left of it.
     """
-    blocks = len(data.train) // holdout if holdout > 0 else 0
-    if holdout < 0 or (holdout and holdout >= len(data.train)):
-        raise DataError(
-            f"got a hold-out of {holdout} images; expected 0 to {len(data.train) - 1}, fewer than "
-            f"the training set has; try {len(data.train) // 6}"
-        )
-    if fold is not None and not 0 <= fold < blocks:
-        expected = f"0 to {blocks - 1}" if holdout else "a hold-out beside it; try --holdout 10000"
-        raise DataError(f"got fold {fold}; expected {expected}")
+    check_block(data, holdout, fold)
     if not holdout:
         return data
-    fold = blocks - 1 if fold is None else fold
+    fold = len(data.train) // holdout - 1 if fold is None else fold
     first, last = fold * holdout, (fold + 1) * holdout
     rest: np.ndarray | slice
     if last == len(data.train):
@@ -165,6 +157,23 @@ def set_aside(data: Mnist, holdout: int, fold: int | None = None) -> Mnist:
         rest = np.delete(np.arange(len(data.train)), slice(first, last))
     held = data.train[first:last]
     return dataclasses.replace(data, train=data.train[rest], holdout=held, fold=fold)
+
+
+def check_block(data: Mnist, holdout: int, fold: int | None) -> None:
+    """Refuse what `set_aside` can't set aside, without copying anything.
+
+    Raises:
+        DataError: the training set has no such block, or nothing would be left of it.
+    """
+    blocks = len(data.train) // holdout if holdout > 0 else 0
+    if holdout < 0 or (holdout and holdout >= len(data.train)):
+        raise DataError(
+            f"got a hold-out of {holdout} images; expected 0 to {len(data.train) - 1}, fewer than "
+            f"the training set has; try {len(data.train) // 6}"
+        )
+    if fold is not None and not 0 <= fold < blocks:
+        expected = f"0 to {blocks - 1}" if holdout else "a hold-out beside it; try --holdout 10000"
+        raise DataError(f"got fold {fold}; expected {expected}")
 
 
 def _find(directory: Path, name: str) -> Path:

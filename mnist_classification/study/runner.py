@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ..data import Mnist, set_aside
+from ..data import Mnist, check_block
 from ..device import pick_device, pick_precision
 from ..errors import ResultError
 from ..files import make_folder, remove_leftovers
@@ -89,7 +89,7 @@ def _check(runs: Sequence[Run], data: Mnist) -> None:
         check_network(run.recipe.network)
         check_seed(run.seed)
     for holdout, fold in {(run.holdout, run.fold) for run in runs}:
-        set_aside(data, holdout, fold)
+        check_block(data, holdout, fold)
     for weights in {run.pretrained_weights for run in runs}:
         file_checksum(weights)
 
