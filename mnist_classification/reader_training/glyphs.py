@@ -37,7 +37,8 @@ SHAPES = 3000
 EACH_LETTER = 120
 
 # What a glyph is, beside the ten digits.
-POINT, COMMA, DASH, RING, SIGN, TALL, SHAPE = range(10, 17)  # TALL: brackets and slashes
+# TALL: brackets and slashes; OPEN, CLOSE: brackets that stand around a number.
+POINT, COMMA, DASH, RING, SIGN, TALL, OPEN, CLOSE, PERCENT, PLUS, HASH, SHAPE = range(10, 22)
 LETTER = SHAPE + 1  # the first of LETTERS
 
 
@@ -463,11 +464,15 @@ def pound(rng: Rng) -> Strokes:
 
 def percent(rng: Rng) -> Strokes:
     """A slash between two rings."""
-    width, size = rng.uniform(0.6, 1.0), rng.uniform(0.2, 0.42)
-    left = arc(size / 2, size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
-    right = arc(width - size / 2, 1 - size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
-    lean = width * rng.uniform(0.1, 0.3)
-    return [left, right, [(width - lean, 0.0), (lean, 1.0)]]
+    width, size = rng.uniform(0.5, 1.1), rng.uniform(0.15, 0.48)
+    lean, out = width * rng.uniform(0.05, 0.35), rng.uniform(-0.1, 0.1)
+    down = rng.uniform(0.0, 0.12)  # of the left ring below the slash's top
+    left = arc(size / 2, down + size / 2, size * rng.uniform(0.7, 1.1), size, -0.1, 0.9)
+    right = arc(width - size / 2, 1 - down - size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
+    slash = [(width - lean, -out), (lean, 1.0 + out)]
+    if rng.random() < 0.15:  # in one stroke with the left ring
+        return [[*left, *slash], right]
+    return [left, right, bow_between(*slash, rng.normal(0, 0.04))]
 
 
 def number_sign(rng: Rng) -> Strokes:
@@ -556,16 +561,54 @@ def tall_mark(rng: Rng) -> Strokes:
     return _mirrored([bracket]) if rng.random() < 0.5 else [bracket]
 
 
+def bracket(rng: Rng) -> Strokes:
+    """An opening bracket as people write it around a number: mostly round, and flat."""
+    kind = rng.random()
+    lean = rng.normal(0.03, 0.06)
+    if kind < 0.72:
+        return [bow_between((lean, 0.0), (0.0, 1.0), rng.uniform(0.07, 0.28))]
+    width = rng.uniform(0.1, 0.3)
+    if kind < 0.93:
+        return [[(width + lean, 0.0), (lean, 0.0), (0.0, 1.0), (width, 1.0)]]
+    upper = [(width, 0.0), (width / 2, 0.06), (width / 2, 0.43)]
+    return [[*upper, (0.0, 0.5), *((x, 1 - y) for x, y in reversed(upper))]]
+
+
+def plus(rng: Rng) -> Strokes:
+    """Two bars that cross, or an equals sign."""
+    if rng.random() < 0.3:
+        gap, length = rng.uniform(0.25, 0.5), rng.uniform(0.8, 1.2)
+        rise = rng.normal(0, 0.04)
+        return [[(0.0, y + rise), (length, y - rise)] for y in (0.5 - gap / 2, 0.5 + gap / 2)]
+    width, x, y = rng.uniform(0.7, 1.2), rng.uniform(0.42, 0.58), rng.uniform(0.4, 0.6)
+    lean, rise = rng.normal(0.02, 0.05), rng.normal(0, 0.04)
+    return [
+        [(0.0, y + rise), (width, y - rise)],
+        [(width * x + lean, 0.0), (width * x - lean, 1.0)],
+    ]
+
+
 def _mirrored(strokes: Strokes) -> Strokes:
     return [[(-x, y) for x, y in stroke] for stroke in strokes]
 
 
+DRAWN_MARKS: dict[int, Callable[[Rng], Strokes]] = {
+    TALL: tall_mark,
+    OPEN: bracket,
+    CLOSE: lambda rng: _mirrored(bracket(rng)),
+    PERCENT: percent,
+    PLUS: plus,
+    HASH: number_sign,
+}
+
+
 def draw_mark(rng: Rng) -> tuple[int, Strokes]:
     """Return one mark's kind and strokes."""
-    kinds = [POINT, COMMA, DASH, RING, SIGN, TALL]
-    kind = int(rng.choice(kinds, p=[0.1, 0.1, 0.1, 0.05, 0.45, 0.2]))
-    if kind == TALL:
-        return kind, tall_mark(rng)
+    kinds = [POINT, COMMA, DASH, RING, SIGN, TALL, OPEN, CLOSE, PERCENT, PLUS, HASH]
+    shares = [0.07, 0.07, 0.08, 0.04, 0.34, 0.14, 0.06, 0.06, 0.05, 0.06, 0.03]
+    kind = int(rng.choice(kinds, p=shares))
+    if kind in DRAWN_MARKS:
+        return kind, DRAWN_MARKS[kind](rng)
     if kind == POINT:
         return kind, [arc(0, 0, rng.uniform(0.2, 1), rng.uniform(0.2, 1), 0, 1)]
     if kind == RING:

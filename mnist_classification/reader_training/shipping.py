@@ -246,19 +246,27 @@ regression (slope {found["slope"]:.3f}, offset {found["offset"]:.3f}).
 
 ## Limits
 
-It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are some signs.
-Brackets, a slash and an exclamation mark may be read as a 1, a dollar sign as an 8 or a 5, and a
-percent sign, a plus and letters as other digits. Lines on their side or on their head are read as
-something else.
+It reads digits 0 to 9 in a line: points, commas and dashes are passed over, and so are most signs.
+A slash and an exclamation mark are mostly read as a 1, a dollar sign as an 8 or a 5; brackets, a
+percent sign, a plus and letters may be read as digits. Lines on their side or on their head are
+read as something else.
 Licence: MIT, as the project.
 """
 
 
 def _say_training(config: dict[str, Any]) -> str:
-    """Return how long a network learned, where, in a sentence."""
+    """Return how long a network learned, where, in a sentence, or in two if it went on."""
     last = config["history"][-1] if config["history"] else {"step": 0, "seconds": 0.0}
+    said = f"{last['step']:,} steps in {last['seconds']:,.0f} s on {_say_machine(config)}."
+    if more := config.get("went_on"):  # by a trial whose weights were worth keeping
+        said += (
+            f"\nIt then went on for {more['steps']:,} steps, {more['seconds']:,.0f} s on "
+            f"{_say_machine(more)},\nfrom lines with {more['lines']};\nwhat is kept is the mean "
+            f"of the weights before and after (Wortsman et al. 2022)."
+        )
+    return said
+
+
+def _say_machine(config: dict[str, Any]) -> str:
     machine = config["environment"]
-    return (
-        f"{last['step']:,} steps in {last['seconds']:,.0f} s on {machine['processor']},\n"
-        f"{machine['threads']} threads, PyTorch {machine['torch']}."
-    )
+    return f"{machine['processor']},\n{machine['threads']} threads, PyTorch {machine['torch']}"

@@ -9,6 +9,7 @@ places employees in the order of the forms, so that neighbours are mostly one wr
 ones students, in no order, of whom those of like slant stand in for one writer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +18,15 @@ from torch.nn import functional as F
 
 from ..reader.strips import HEIGHT
 from .glyphs import (
+    CLOSE,
     COMMA,
     DASH,
+    HASH,
     LETTER,
+    OPEN,
     PER_PIXEL,
+    PERCENT,
+    PLUS,
     POINT,
     RING,
     SHAPE,
@@ -204,6 +210,9 @@ def _with_marks(
         # No slash or bracket by itself: that is how many people write a 1.
         kinds = (SHAPE,) if choice < 0.52 else (SIGN, SIGN, DASH, POINT, COMMA)
         return [mark(*kinds) for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 6)))]
+    phrase = rng.random()
+    if phrase < (0.18 if many_signs else 0.13):  # with what people write around numbers
+        return _in_a_phrase(items, mark, rng)
     punctuated = rng.random() < 0.4 and len(items) > 1
     divided = rng.random() < (0.25 if many_signs else 0.15)  # as a date is
     between = (TALL, TALL, SIGN) if divided else (POINT, POINT, COMMA, COMMA, DASH)
@@ -227,6 +236,24 @@ def _with_marks(
         else:
             marked += word(min(room, 2 if rng.random() < 0.5 else 6))  # a unit, or what is counted
     return marked
+
+
+def _in_a_phrase(
+    items: list[tuple[int, bool]], mark: Callable[..., tuple[int, bool]], rng: Rng
+) -> list[tuple[int, bool]]:
+    """Put a number in brackets, or a percent sign, a plus or a number sign beside it."""
+    kind = rng.random()
+    if kind < 0.38:
+        last = [] if rng.random() < 0.1 else [mark(CLOSE)]
+        if rng.random() < 0.1:
+            last.insert(0, mark(PERCENT, DASH, POINT))
+        return [mark(OPEN), *items, *last] if rng.random() < 0.92 else [*items, mark(CLOSE)]
+    if kind < 0.68:
+        return [*items, mark(PERCENT)]
+    if kind < 0.88:
+        place = 0 if rng.random() < 0.45 else int(rng.integers(0, len(items) + 1))
+        return [*items[:place], mark(PLUS), *items[place:]]
+    return [mark(HASH), *items]
 
 
 def _gaps(rng: Rng, count: int) -> np.ndarray:
@@ -370,6 +397,10 @@ def _place_mark(rng: Rng, kind: int, across: float, down: float) -> tuple[float,
         return rng.uniform(0.15, 0.34) / max(across, down), y + rng.normal(0, 0.1), 1.0
     if kind == TALL:  # taller than the digits, or nobody could tell a slash from a 1
         return rng.uniform(1.15, 1.6) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
+    if kind in (OPEN, CLOSE):
+        return rng.uniform(0.95, 1.5) / down, rng.normal(0.03, 0.08), 1.0
+    if kind == PLUS:
+        return rng.uniform(0.35, 0.8) / max(down, across), rng.normal(0.05, 0.1), 1.0
     return rng.uniform(0.6, 1.15) / max(down, 0.8 * across), rng.normal(0, 0.08), 1.0
 
 

@@ -24,13 +24,17 @@ from mnist_classification.reader_training.calibration import (
 from mnist_classification.reader_training.commands import train_reader
 from mnist_classification.reader_training.export import export_onnx, fold
 from mnist_classification.reader_training.glyphs import (
+    CLOSE,
     LETTER,
+    OPEN,
+    PERCENT,
     POINT,
     SIGN,
     TALL,
     VARIED_SIGNS,
     WAYS,
     Glyphs,
+    bracket,
     distance_to_strokes,
     make_glyphs,
     tall_mark,
@@ -94,13 +98,13 @@ def test_glyphs_are_mnists_and_our_own(mnist, glyphs):
     assert (top < bottom).all()
 
 
-@pytest.mark.parametrize("draw", [*dict.fromkeys(VARIED_SIGNS), tall_mark])
+@pytest.mark.parametrize("draw", [*dict.fromkeys(VARIED_SIGNS), tall_mark, bracket])
 def test_every_sign_is_a_thing_of_strokes_that_chance_changes(draw):
     first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert first == again != other
     points = np.concatenate(first)
     assert np.isfinite(points).all()
-    assert 0.9 < np.ptp(points[:, 1]) < 1.5  # as tall as a digit
+    assert 0.75 < np.ptp(points[:, 1]) < 1.5  # as tall as a digit
     inked = distance_to_strokes(first) < 1
     assert 0.01 < inked.mean() < 0.35
 
@@ -115,6 +119,21 @@ def test_brackets_and_slashes_reach_beyond_the_digits(source, glyphs):
             digits += line.half[line.is_digit, 1].tolist()
     assert len(tall) > 20
     assert np.mean(tall) > 1.1 * np.mean(digits)
+
+
+def test_brackets_stand_in_pairs_around_numbers_and_percent_signs_behind(source, glyphs):
+    rng = np.random.default_rng(2)
+    lines = [write_line(source.hands, rng, 3) for _ in range(1500)]
+    kinds = [glyphs.kind[line.glyphs] for line in lines]
+    pairs = [kind for kind in kinds if OPEN in kind and CLOSE in kind]
+    assert 0.02 < len(pairs) / len(lines) < 0.09
+    assert all(kind[0] == OPEN and (kind == CLOSE).sum() == 1 for kind in pairs)
+    percents = [kind for kind in kinds if PERCENT in kind and OPEN not in kind]
+    assert 0.02 < len(percents) / len(lines) < 0.09
+    for kind, line in zip(kinds, lines, strict=True):
+        assert (kind[line.is_digit] < 10).all()
+        if PERCENT in kind:
+            assert (kind == PERCENT).argmax() > np.flatnonzero(line.is_digit).max()
 
 
 @pytest.mark.parametrize("letter", LETTERS)
