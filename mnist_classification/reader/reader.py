@@ -39,6 +39,7 @@ INKED = 0.4  # of full ink, where a digit's box ends
 FOUND = 0.5  # of a digit's ink that was found as ink on the page; of a shade's less
 DARK = 0.7  # of a digit's darkest place: a patch that is nowhere so dark is paper, not its ink
 TALL = 0.6  # of the height of the digits beside it: a shape that may be one
+SLIM = 0.5  # of a stroke's height, its width at most; and of a strip's height, a stroke's at least
 MISSED = 8  # shapes that may be digits; where there are more they are something else
 
 
@@ -307,11 +308,12 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
         if recognizer.second:
             views = by_first + [recognizer.second.read(other.image) for other in strips]
         decoded = decode(views)
-        if recognizer.second and not decoded.text:  # as words should be read
-            alone = decode(by_first)
+        places = find_passed_over(strip, decoded.spans)
+        if not decoded.text:  # as words should be read
+            alone = put_in(by_first, decode(by_first), places)
             if len(alone.text) == 1:  # but they have more letters than one
-                views, decoded = by_first, alone
-        decoded = put_in(views, decoded, find_passed_over(strip, decoded.spans))
+                return Seen(strip, alone)
+        decoded = put_in(views, decoded, places)
     return Seen(strip, decoded)
 
 
@@ -321,14 +323,17 @@ def find_passed_over(strip: Strip, spans: np.ndarray) -> list[int]:
     Args:
         spans: as for `find_digit`.
     """
-    if not len(spans):
-        return []
+    labels, _ = ndimage.label(strip.image >= INKED, EIGHT)
+    shapes = ndimage.find_objects(labels)
+    if len(spans) == 0:  # a stroke by itself is a 1 more likely than one side of brackets
+        sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in shapes]
+        high, wide = sizes[0] if len(sizes) == 1 else (0, 0)
+        return [0] if high >= max(HEIGHT * SLIM, wide / SLIM) else []
     boxes = [find_digit(strip, spans, number) for number in range(len(spans))]
     tall = TALL * np.median([bottom - top for _, top, _, bottom in boxes])
     middles = spans.mean(axis=1) * STEP
-    labels, _ = ndimage.label(strip.image >= INKED, EIGHT)
     places = []
-    for rows, columns in ndimage.find_objects(labels):
+    for rows, columns in shapes:
         within = (middles >= columns.start - 1) & (middles <= columns.stop)
         if rows.stop - rows.start >= tall and not within.any():
             places.append(int((middles < columns.start).sum()))

@@ -469,10 +469,10 @@ def percent(rng: Rng) -> Strokes:
     down = rng.uniform(0.0, 0.12)  # of the left ring below the slash's top
     left = arc(size / 2, down + size / 2, size * rng.uniform(0.7, 1.1), size, -0.1, 0.9)
     right = arc(width - size / 2, 1 - down - size / 2, size * rng.uniform(0.7, 1.1), size, 0, 1)
-    slash = [(width - lean, -out), (lean, 1.0 + out)]
+    top, foot = (width - lean, -out), (lean, 1.0 + out)
     if rng.random() < 0.15:  # in one stroke with the left ring
-        return [[*left, *slash], right]
-    return [left, right, bow_between(*slash, rng.normal(0, 0.04))]
+        return [[*left, top, foot], right]
+    return [left, right, bow_between(top, foot, rng.normal(0, 0.04))]
 
 
 def number_sign(rng: Rng) -> Strokes:

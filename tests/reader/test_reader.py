@@ -72,7 +72,17 @@ def test_shapes_in_which_no_digit_was_read_are_found():
     assert find_passed_over(strip, spans(14, 44, 74)) == []
     assert find_passed_over(strip, spans(14, 74)) == [1]
     assert find_passed_over(strip, spans(44)) == [0, 1]
-    assert find_passed_over(strip, spans()) == []
+    assert find_passed_over(strip, spans()) == []  # of several strokes alone none need be a digit
+
+
+@pytest.mark.parametrize(
+    ("high", "wide", "found"), [(26, 4, [0]), (26, 13, [0]), (26, 20, []), (12, 3, []), (0, 0, [])]
+)
+def test_a_slim_stroke_by_itself_may_be_a_digit(high, wide, found):
+    image = np.zeros((32, 60), np.float32)
+    image[3 : 3 + high, 20 : 20 + wide] = 1
+    strip = Strip(image, Region(0, 0, 60, 32), (1.0, 1.0), (8, 0))
+    assert find_passed_over(strip, np.zeros((0, 2), int)) == found
 
 
 class Saying(Recognizer):
