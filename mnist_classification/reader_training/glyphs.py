@@ -561,7 +561,7 @@ def tall_mark(rng: Rng) -> Strokes:
     return _mirrored([bracket]) if rng.random() < 0.5 else [bracket]
 
 
-def bracket(rng: Rng) -> Strokes:
+def open_bracket(rng: Rng) -> Strokes:
     """An opening bracket as people write it around a number: mostly round, and flat."""
     kind = rng.random()
     lean = rng.normal(0.03, 0.06)
@@ -594,8 +594,8 @@ def _mirrored(strokes: Strokes) -> Strokes:
 
 DRAWN_MARKS: dict[int, Callable[[Rng], Strokes]] = {
     TALL: tall_mark,
-    OPEN: bracket,
-    CLOSE: lambda rng: _mirrored(bracket(rng)),
+    OPEN: open_bracket,
+    CLOSE: lambda rng: _mirrored(open_bracket(rng)),
     PERCENT: percent,
     PLUS: plus,
     HASH: number_sign,

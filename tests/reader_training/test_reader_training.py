@@ -34,9 +34,9 @@ from mnist_classification.reader_training.glyphs import (
     VARIED_SIGNS,
     WAYS,
     Glyphs,
-    bracket,
     distance_to_strokes,
     make_glyphs,
+    open_bracket,
     tall_mark,
     thin,
 )
@@ -98,7 +98,7 @@ def test_glyphs_are_mnists_and_our_own(mnist, glyphs):
     assert (top < bottom).all()
 
 
-@pytest.mark.parametrize("draw", [*dict.fromkeys(VARIED_SIGNS), tall_mark, bracket])
+@pytest.mark.parametrize("draw", [*dict.fromkeys(VARIED_SIGNS), tall_mark, open_bracket])
 def test_every_sign_is_a_thing_of_strokes_that_chance_changes(draw):
     first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert first == again != other
