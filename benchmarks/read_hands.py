@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""How well the reader reads other people's hands, on forty hard pictures of each.
+r"""How well the reader reads other people's hands, on hard pictures of each.
 
     apt-get install fonts-dkg-handwriting fonts-breip fonts-bwht fonts-humor-sans fonts-kristi \
         fonts-sjfonts fonts-yusei-magic fonts-yozvox-yozfont-cute
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from arguments import make_parser, save
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from read_real_digits import WITHOUT, reader_without
 from scipy import ndimage
@@ -104,8 +105,8 @@ def noise(shape: tuple[int, ...], coarse: float, rng: Rng) -> np.ndarray:
     return field / field.std()
 
 
-def sheet(ink: np.ndarray, colour: tuple[int, int, int], paper: tuple[int, int, int]) -> np.ndarray:
-    """Return (h, w, 3) float32, ink on paper."""
+def sheet(ink: np.ndarray, colour: tuple[int, int, int], paper: ArrayLike) -> np.ndarray:
+    """Return (h, w, 3) float32, ink on paper: (3,), or (h, w, 3)."""
     share = ink[:, :, None]
     return np.array(paper, np.float32) * (1 - share) + np.array(colour, np.float32) * share
 
@@ -578,6 +579,13 @@ def in_outline(number: Written, _rng: Rng) -> np.ndarray:
     return as_bytes(sheet(soft, (20, 20, 20), (250, 250, 250)))
 
 
+def with_an_outline(number: Written, _rng: Rng) -> np.ndarray:
+    """Filled in another colour than its outline."""
+    ink = ndimage.zoom(around(number.ink, 0.6), 2, order=1)
+    outer = ndimage.grey_dilation(ink, (9, 9))
+    return as_bytes(sheet(ink, (255, 240, 60), sheet(outer, (20, 20, 20), (120, 180, 120))))
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -619,6 +627,7 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     on_a_till_roll,
     under_a_ring_of_coffee,
     in_outline,
+    with_an_outline,
 )
 
 

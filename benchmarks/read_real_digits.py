@@ -35,6 +35,7 @@ WITHOUT: dict[str, Callable] = {
     "drop_frame": lambda marks: marks,
     "drop_around": lambda marks: marks,
     "find_rings": np.zeros_like,
+    "fill_outlines": lambda _marks: None,
     "remove_rules": lambda marks, _strength: marks,
     "drop_edges": lambda marks: marks,
 }

@@ -26,6 +26,8 @@ NESTED = 8  # pages that all marks together may cover; what is smaller goes arou
 SLOPE = 1 / 75  # of a rule of a table, on half of its length
 MOST_RINGS = 50  # so many of the tallest marks may be rings
 TRIED = 50  # digits in a mark that it may go around
+HOLLOW = 0.25  # of a digit in outline, what it gains by being filled
+BROAD = 0.45  # of its extent, the width of its strokes at most: a 0 that is filled is no stroke
 MAX_MARKS = 2000  # on a page; more is texture
 MAX_SPECKS = 10 * MAX_MARKS  # with those that are too small to be part of a digit
 EIGHT = np.ones((3, 3), bool)  # neighbours of a pixel, diagonal ones too
@@ -344,6 +346,44 @@ def _around_others(ink: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarra
         if any(_surround(pixels - middle) for middle in tried):
             around.append((places[mark], labels[places[mark]] == mark + 1))
     return around
+
+
+def fill_outlines(ink: np.ndarray) -> np.ndarray | None:
+    """Fill what is drawn in outline, by the even-odd rule: the hole of a 0 stays open.
+
+    Only if all marks are outlines of strokes. A number of 0, 6, 8 and 9 in plain writing may pass
+    for that; filled it is hardly legible.
+
+    Args:
+        ink: (H, W) bool.
+
+    Returns:
+        (H, W) bool; None if there are other marks, or none.
+    """
+    labels, count = ndimage.label(ink, EIGHT)
+    if not 1 <= count <= MAX_MARKS:
+        return None
+    places = ndimage.find_objects(labels)
+    sizes = np.array([(r.stop - r.start, c.stop - c.start) for r, c in places])
+    if sizes.prod(axis=1).sum() > NESTED * ink.size:
+        return None
+    depth = np.zeros(ink.shape, np.int32)  # how many marks go around a place
+    solid = []
+    for mark, place in enumerate(places, start=1):
+        solid.append(ndimage.binary_fill_holes(labels[place] == mark))
+        depth[place] += solid[-1]
+    filled = ink | (depth % 2 == 1)
+    large = sizes.max(axis=1) >= DIGIT * sizes.max()
+    for mark in np.flatnonzero(large):
+        place, shape = places[mark], solid[mark]
+        if depth[place][labels[place] == mark + 1].min() > 1:  # the outline of a hole
+            continue
+        digit = shape & filled[place]
+        gained = np.count_nonzero(digit & ~ink[place]) / np.count_nonzero(shape)
+        stroke = 2 * ndimage.distance_transform_edt(np.pad(digit, 1)).max() - 1
+        if gained < HOLLOW or stroke > BROAD * sizes[mark].max():
+            return None
+    return filled
 
 
 def _surround(pixels: np.ndarray) -> bool:

@@ -25,6 +25,7 @@ SEVERAL = 1.5  # likewise where no ink was found: too faint, as a cheque's, not 
 LOW = 0.25  # height of a line to the picture's; less can't be read in the whole picture
 MARGIN = 0.12  # of a line's height, kept around it
 SMALLEST, SPECK = 0.3, 0.08  # of the tallest mark: a digit of another line; a point, not dirt
+SOFT = 0.7  # pixels, sigma of the edges of what is filled
 LEVELLED = 0.85  # of its height that a sloping row must have when it is level, to be turned
 MAX_LINES = 60
 
@@ -65,6 +66,7 @@ class Stages:
     drop_edges: Callable[[np.ndarray], np.ndarray] = ink.drop_edges
     drop_around: Callable[[np.ndarray], np.ndarray] = ink.drop_around
     find_rings: Callable[[np.ndarray], np.ndarray] = ink.find_rings
+    fill_outlines: Callable[[np.ndarray], np.ndarray | None] = ink.fill_outlines
 
 
 ALL_STAGES = Stages()
@@ -95,6 +97,15 @@ def erase_rings(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
     flat = np.where(erased, page.flat[tuple(paper)], page.flat)
     left, inner = page.ink & ~erased, page.inner & ~erased
     return replace(page, darkness=darkness, flat=flat, ink=left, inner=inner)
+
+
+def fill_outlines(page: Page, stages: Stages = ALL_STAGES) -> Page | None:
+    """Return the page with digits in outline filled, without light and paper; None if none are."""
+    filled = stages.fill_outlines(page.ink)
+    if filled is None:
+        return None
+    darkness = ndimage.gaussian_filter(filled.astype(np.float32), SOFT)
+    return replace(page, darkness=darkness, flat=darkness, ink=filled, inner=filled)
 
 
 def propose(page: Page) -> list[list[Region]]:

@@ -23,7 +23,7 @@ from ..errors import PictureError
 from ..shipped import SHIPPED_READER
 from .decoding import Decoded, decode, put_in
 from .ink import EIGHT
-from .lines import ALL_STAGES, Page, Stages, erase_rings, prepare, propose
+from .lines import ALL_STAGES, Page, Stages, erase_rings, fill_outlines, prepare, propose
 from .picture import MAX_SIDE, Picture, Scale, load_pixels
 from .recognizer import Recognizer, load_recognizer
 from .strips import HEIGHT, STEP, Region, Strip, cut_strip, find_marks
@@ -204,19 +204,31 @@ class Reader:
     def look(self, pixels: np.ndarray) -> tuple[Page, list[Seen]]:
         """Return the page, and the lines with a number on them.
 
-        Where it is not sure of them, the page may be the sheet alone that lies on something else,
-        or have a margin, unless probable numbers are lost by that.
+        Where it is not sure of them, the page may be filled where digits are drawn in outline, or
+        be the sheet alone that lies on something else, or have a margin, unless probable numbers
+        are lost by that.
 
         Args:
             pixels: (H, W, 3) uint8.
         """
         page = prepare(pixels, self.stages)
         lines = self._read_page(page)
+        if _worst(lines) < ENOUGH or _only(lines, "0"):  # as an outline looks
+            page, lines = self._read_filled(page, lines)
         for other in self._other_pages(pixels) if _worst(lines) < ENOUGH else ():
             found = self._read_page(other)
             if _worst(found) > _worst(lines) and len(found) >= _count_probable(lines):
                 page, lines = other, found
         return page, lines
+
+    def _read_filled(self, page: Page, lines: list[Seen]) -> tuple[Page, list[Seen]]:
+        """Return the page and its lines, with outlines filled where more is read so."""
+        filled = fill_outlines(page, self.stages)
+        found = self._read_page(filled) if filled else []
+        if filled is None or _only(found, "1"):  # as a slim 0 that is filled looks
+            return page, lines
+        least = PROBABLE if _only(lines, "0") else _worst(lines)
+        return (filled, found) if _worst(found) > least else (page, lines)
 
     def _other_pages(self, pixels: np.ndarray) -> Iterator[Page]:
         covered = self.stages.cover_surroundings(pixels)
@@ -359,6 +371,11 @@ def choose(guesses: list[list[Seen]]) -> list[Seen]:
 
 def _texts(lines: list[Seen]) -> list[str]:
     return [line.decoded.text for line in lines]
+
+
+def _only(lines: list[Seen], digit: str) -> bool:
+    """Say whether nothing but one digit is read, if anything."""
+    return not set("".join(_texts(lines))) - {digit}
 
 
 def _count_probable(lines: list[Seen]) -> int:

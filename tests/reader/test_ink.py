@@ -135,6 +135,25 @@ def test_a_box_a_slashed_zero_and_half_a_ring_are_no_rings():
         assert not ink.find_rings(marks).any()
 
 
+def test_digits_in_outline_are_filled_but_for_their_holes():
+    outer, inner = ring(100, 160, 40, 2), ring(100, 160, 24, 2)
+    bar = np.zeros((100, 160), bool)
+    bar[10:90, 130:142] = True
+    outline = bar & ~ndimage.binary_erosion(bar, iterations=2)
+    filled = ink.fill_outlines(outer | inner | outline)
+    disc = ndimage.binary_fill_holes(outer) & ~ndimage.binary_fill_holes(inner)
+    np.testing.assert_array_equal(filled, disc | inner | bar)
+
+
+def test_plain_writing_is_not_filled():
+    zero = ring(100, 160, 40, 5)
+    bar = np.zeros((100, 160), bool)
+    bar[10:90, 130:142] = True
+    outline = bar & ~ndimage.binary_erosion(bar, iterations=2)
+    for marks in (zero, bar, zero | bar, outline | zero, np.zeros_like(bar)):
+        assert ink.fill_outlines(marks) is None
+
+
 def test_a_box_around_a_number_goes_and_the_stroke_beside_a_one_does_not():
     written = np.zeros((100, 160), bool)
     written[35:65, 60:65] = written[35:65, 90:95] = True

@@ -404,6 +404,14 @@ def test_small_numbers_in_a_large_ring_are_no_zero(reader, mnist):
     assert reader.read(image).text == "012\n917"
 
 
+def test_digits_in_outline_are_read(reader, mnist):
+    digits = [(0, 30, 40, 120), (1, 130, 40, 120), (2, 230, 40, 120), (3, 280, 40, 120)]
+    page = np.asarray(draw_page(mnist, (200, 400), digits)) < 150
+    solid = ndimage.binary_dilation(page, iterations=3)
+    outline = solid & ~ndimage.binary_erosion(solid, iterations=3)
+    assert reader.read(np.where(outline, 30, 250).astype(np.uint8)).text == "7210"
+
+
 def test_digits_in_a_table_are_read_row_by_row(reader, mnist):
     page = np.zeros((260, 380))
     for at in (20, 130, 240):
