@@ -227,7 +227,10 @@ class Reader:
         found = self._read_page(filled) if filled else []
         if filled is None or _only(found, "1"):  # as a slim 0 that is filled looks
             return page, lines
-        least = PROBABLE if _only(lines, "0") else _worst(lines)
+        # A 0 in a speech bubble is an outline, too, but of a single digit.
+        several = sum(map(len, _texts(found))) > 1
+        hollow = not lines or (several and _only(lines, "0"))
+        least = PROBABLE if hollow else _worst(lines)
         return (filled, found) if _worst(found) > least else (page, lines)
 
     def _other_pages(self, pixels: np.ndarray) -> Iterator[Page]:

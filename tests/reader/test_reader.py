@@ -412,6 +412,14 @@ def test_digits_in_outline_are_read(reader, mnist):
     assert reader.read(np.where(outline, 30, 250).astype(np.uint8)).text == "7210"
 
 
+def test_a_zero_in_a_speech_bubble_is_no_digit_in_outline(reader, mnist):
+    image = draw_page(mnist, (220, 260), [(3, 100, 40, 80)])  # a 0
+    drawing = ImageDraw.Draw(image)
+    drawing.ellipse((30, 10, 230, 150), outline=30, width=4)
+    drawing.line([(110, 148), (100, 205), (150, 149)], fill=30, width=4)
+    assert reader.read(image).text == "0"
+
+
 def test_digits_in_a_table_are_read_row_by_row(reader, mnist):
     page = np.zeros((260, 380))
     for at in (20, 130, 240):
