@@ -9,6 +9,7 @@ that what is left of the time is the engine's. The long experiment is on Ray alo
 about a second, where its pace by the hundred shows whether many runs slow it down.
 """
 
+import math
 import statistics
 import sys
 import tempfile
@@ -129,7 +130,7 @@ def table(result: dict[str, Any]) -> str:
         f"The command that asked spent "
         f"{1000 * driver:.0f} ms of processor time on each: enough for {1 / driver:.0f} runs a "
         f"second, so that a thousand machines of 64 cores stay busy with runs of "
-        f"{64_000 * driver / 60:.0f} minutes or more. {slots} slots here; "
+        f"{math.ceil(64_000 * driver / 60)} minutes or more. {slots} slots here; "
         f"{where['processor']}, PyTorch {where['torch']}."
     )
     return "\n".join(lines)

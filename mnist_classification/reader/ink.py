@@ -369,8 +369,8 @@ def fill_outlines(ink: np.ndarray) -> np.ndarray | None:
         return None
     depth = np.zeros(ink.shape, np.int32)  # how many marks go around a place
     solid = []
-    for mark, place in enumerate(places, start=1):
-        solid.append(ndimage.binary_fill_holes(labels[place] == mark))
+    for number, place in enumerate(places, start=1):
+        solid.append(ndimage.binary_fill_holes(labels[place] == number))
         depth[place] += solid[-1]
     filled = ink | (depth % 2 == 1)
     large = sizes.max(axis=1) >= DIGIT * sizes.max()

@@ -180,11 +180,13 @@ def _complete(
         part = set_aside(data, run.holdout, run.fold)
         unfinished = _open(run, part, options, folder) if folder and options.checkpoints else None
         with unfinished or nullcontext():
+            if folder and (folder / run.file_name).exists():  # by another command
+                return load_result(folder / run.file_name, data)
             result = measure(run, part, options, _Telling(tell), unfinished)
-        if folder:
-            save_result(folder / run.file_name, result)
-        if unfinished:
-            shutil.rmtree(unfinished.path)
+            if folder:
+                save_result(folder / run.file_name, result)
+            if unfinished:  # while it is locked: nobody else's by the time that it goes
+                shutil.rmtree(unfinished.path, ignore_errors=True)
     except MnistError as error:
         return str(error)
     return result

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ..data import Mnist, check_block
-from ..device import pick_device, pick_precision
+from ..device import environment, pick_device, pick_precision
 from ..errors import ResultError
 from ..files import make_folder, remove_leftovers
 from ..model import check_network
@@ -32,7 +32,7 @@ from ..run import check_seed
 from ..trained import file_checksum
 from .engines import ENGINES, Options, Outcome
 from .experiments import Run
-from .results import Result, decided_by, load_result, save_result, short_commit
+from .results import ENVIRONMENT, Result, decided_by, load_result, save_result, short_commit
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 255  # bytes, of most file systems
@@ -58,7 +58,8 @@ def run_experiment(
     remove_leftovers(directory, older_than=3600)  # another experiment may be writing there
     options = replace(options, commit=current_commit())
     done = {run: r for run in runs if (r := _existing(run, directory, data))}
-    _say_what_is_old(list(done.values()), directory, options.commit)
+    here = environment(device) | {"threads": options.threads}
+    _say_what_is_old(list(done.values()), directory, options.commit, here)
     waiting = [run for run in runs if run not in done]
     failures: dict[str, str] = {}
     if not waiting:
@@ -113,13 +114,22 @@ def _existing(run: Run, directory: Path, data: Mnist) -> Result | None:
     return result
 
 
-def _say_what_is_old(kept: list[Result], directory: Path, commit: str | None) -> None:
-    """Warn where results that are not measured again may be of other code than what runs."""
+def _say_what_is_old(
+    kept: list[Result], directory: Path, commit: str | None, here: dict[str, Any]
+) -> None:
+    """Warn where results that are not measured again may be of other code, or another machine."""
     old = [r.commit for r in kept if r.commit and (r.commit != commit or r.commit.endswith("+"))]
     if old:
         log.warning(
             "%s: %d results are kept, of commit %s; move them away to measure again",
             *(directory, len(old), ", ".join(sorted(set(map(short_commit, old))))),
+        )
+    elsewhere = [r for r in kept if any(r.environment[key] != here[key] for key in ENVIRONMENT)]
+    if elsewhere:
+        log.warning(
+            "%s: %d results are kept, of another processor, number of threads or PyTorch; move "
+            "them away to measure again",
+            *(directory, len(elsewhere)),
         )
 
 

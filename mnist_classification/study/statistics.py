@@ -53,10 +53,10 @@ def evaluate(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
 
 @dataclass(frozen=True)
 class Summary:
-    """Accuracies of one recipe over n seeds; `std` and `interval` are NaN for n = 1.
+    """Accuracies of one recipe over n seeds; `std` is NaN for n = 1.
 
     Attributes:
-        interval: 95% t interval of the mean.
+        interval: 95% t interval of the mean; NaN where there is no spread to tell it by.
     """
 
     n: int
@@ -70,7 +70,8 @@ class Summary:
 def summarize(values: Sequence[float]) -> Summary:
     """Return mean, sample standard deviation and 95% interval of one value per seed."""
     mean, std = float(np.mean(values)), _std(values)
-    half = _t(len(values) - 1) * std / math.sqrt(len(values))
+    spread = std if std > ROUNDING else math.nan
+    half = _t(len(values) - 1) * spread / math.sqrt(len(values))
     return Summary(len(values), mean, std, (mean - half, mean + half), min(values), max(values))
 
 

@@ -127,6 +127,39 @@ def test_results_of_other_code_are_kept_with_a_warning(data, results, tmp_path, 
         assert bool(caplog.text) == bool(warned)
 
 
+@pytest.mark.parametrize("other", [{"processor": "another"}, {"threads": 16}, {"torch": "1.0"}])
+def test_results_of_another_machine_are_kept_with_a_warning(data, results, tmp_path, caplog, other):
+    run = Run(find_recipe("decay+num-epochs=2"), 0)
+    facts = json.loads((results / run.file_name).read_text()) | {"commit": None}
+    facts["environment"] |= other
+    (tmp_path / run.file_name).write_text(json.dumps(facts))
+    assert run_experiment([run], tmp_path, data, Options()) == (1, {})
+    assert "of another processor, number of threads or PyTorch" in caplog.text
+
+
+def test_a_run_that_another_command_has_done_meanwhile_is_not_done_again(data, results):
+    run = Run(find_recipe("decay+num-epochs=2"), 0, precision="float32")
+    before = (results / run.file_name).read_bytes()
+    done = engines._complete(run, data, results, Options(), lambda _share: None)
+    assert done.total_seconds == json.loads(before)["total_seconds"]
+    assert (results / run.file_name).read_bytes() == before
+
+
+def test_a_run_s_checkpoints_go_while_it_is_locked(data, tmp_path, monkeypatch):
+    run = Run(find_recipe("vanilla+num-epochs=1"), 0, precision="float32")
+    released = []
+    release = engines.RunDirectory.__exit__
+    monkeypatch.setattr(
+        engines.RunDirectory,
+        "__exit__",
+        lambda self, *what: released.append(self.path.exists()) or release(self, *what),
+    )
+    options = Options(checkpoints=True)
+    engines._complete(run, data, tmp_path, options, lambda _share: None)
+    assert released == [False]
+    assert (tmp_path / run.file_name).exists()
+
+
 def test_a_kill_loses_only_the_runs_in_progress_and_leaves_no_orphans(small_dir, tmp_path):
     recipes = "vanilla+num-epochs=3,vanilla+num-epochs=30"  # the second is still running
     command = [sys.executable, "-m", "mnist_classification", "experiment", "run"]

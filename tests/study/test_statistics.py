@@ -56,6 +56,12 @@ def test_a_pair_that_cannot_be_tested_takes_nothing_from_the_others():
     assert alone == beside
 
 
+def test_equal_values_have_no_interval():
+    summary = summarize([0.9908, 0.9908])
+    assert summary.std == 0
+    assert math.isnan(summary.interval[0])
+
+
 def test_prediction_interval_covers_95_percent():
     rng = np.random.default_rng(0)
     hits = 0
