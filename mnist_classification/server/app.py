@@ -173,6 +173,7 @@ def make_app(pool: Pool, limits: Limits) -> ASGIApp:
             500: _fail,
         },
     )
+    routed.router.redirect_slashes = False  # /read/ is no address
     return SafeHeaders(routed)  # around it all: an answer of 500 is made outside of its middleware
 
 

@@ -164,6 +164,8 @@ class Pool:
         self.workers: set[Worker] = set()
         self.free: asyncio.Queue[Worker] = asyncio.Queue()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.first: dict[str, Any] = {}  # the facts of the first process
+        self.closed = False
 
     @classmethod
     async def start(cls, model: Path, limits: Limits, workers: int) -> "Pool":
@@ -186,7 +188,7 @@ class Pool:
     @property
     def facts(self) -> dict[str, Any]:
         """What there is to know about the model; {} while no process is alive."""
-        return next(iter(self.workers)).facts if self.workers else {}
+        return self.first if self.workers else {}
 
     async def read(
         self, boundary: str, body: bytearray, receive: Callable[[], Awaitable[Any]]
@@ -254,7 +256,8 @@ class Pool:
         return worker
 
     async def close(self) -> None:
-        """End all processes, those that are starting too."""
+        """End all processes, those that are starting too; none is replaced any more."""
+        self.closed = True
         tasks = [*self.tasks]
         for task in tasks:
             task.cancel()
@@ -264,6 +267,13 @@ class Pool:
 
     async def _add(self) -> None:
         worker = await Worker.start(self.model, self.limits)
+        self.first = self.first or worker.facts
+        if worker.facts != self.first:
+            await worker.end()
+            raise ModelError(
+                f"{self.model}: is another model than when the server started; expected the same; "
+                f"restart the server"
+            )
         self.workers.add(worker)
         self.free.put_nowait(worker)
         self._run(self._watch(worker))
@@ -277,7 +287,7 @@ class Pool:
             self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
-        if worker in self.workers:
+        if worker in self.workers and not self.closed:
             self.workers.discard(worker)
             self._run(self._add_sometime())
 

@@ -16,6 +16,9 @@ from .app import HEADERS, MORE_HEADERS
 from .limits import Limits
 
 DRAIN_SECONDS = 60  # for a client to take what it was sent
+# A chunk costs the event loop as much as a kilobyte does: a body may have so many, and one more per
+# so many bytes.
+FREE_CHUNKS, CHUNK_BYTES = 1000, 256
 
 
 class LimitedProtocol(H11Protocol):
@@ -23,6 +26,7 @@ class LimitedProtocol(H11Protocol):
 
     def __init__(self, limits: Limits, **arguments: Any):
         super().__init__(**arguments)
+        self.conn = _Connection(h11.SERVER)
         self.limits = limits
         self.receiving: asyncio.TimerHandle | None = None
         self.draining: asyncio.TimerHandle | None = None
@@ -31,6 +35,7 @@ class LimitedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock, or refuse one connection too many."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # whatever is not taken starts the clock of that
         if len(self.connections) > self.limits.max_connections:
             self._answer(503, "got too many connections; expected fewer; try again soon")
             return
@@ -109,3 +114,20 @@ class LimitedProtocol(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True  # whatever the application would say comes too late
         self.transport.close()
+
+
+class _Connection(h11.Connection):
+    """h11's, which refuses a body in very small chunks."""
+
+    chunks = bytes_in_chunks = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.chunks = self.bytes_in_chunks = 0
+        elif isinstance(event, h11.Data):
+            self.chunks += event.chunk_start
+            self.bytes_in_chunks += len(event.data)
+            if self.chunks > FREE_CHUNKS + self.bytes_in_chunks / CHUNK_BYTES:
+                raise h11.RemoteProtocolError("too many chunks for its bytes")
+        return event

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import errno
 import functools
+import logging
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -89,6 +91,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.stopped_by = sig
+        # Who asks a second time to stop, or has waited long enough, wants no account of each
+        # request that is cut off.
+        logging.getLogger("uvicorn.error").disabled = True
         super().handle_exit(sig, frame)
 
 
@@ -100,10 +105,19 @@ async def _serve(model: Path, listener: socket.socket, workers: int, limits: Lim
             for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again at its end
                 signal.signal(stop, lambda *_: None)
             await server.serve(sockets=[listener])
+            await _end(server.server_state.tasks)
         finally:
             await pool.close()
     if server.stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """End the requests that are left, where whoever stops the server does not wait for them."""
+    left = [*tasks]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def _configure(pool: Pool, limits: Limits) -> uvicorn.Config:

@@ -170,7 +170,7 @@ async def test_a_shape_that_stands_by_itself_is_not_passed_over(chromium, page_f
     read = """([views, row, strip]) => {
       let found = decode(views);
       const places = findPassedOver(row, strip, found.spans, 10);
-      for (const place of places) found = putIn(views, found, place);
+      found = putIn(views, found, places);
       return [decode(views).text, places, found.text]; }"""
     line, dash = [[16, 4], [16, 28]], [[20, 16], [24, 16]]
     zero = [[28, 4], [32, 16], [28, 28], [24, 16], [28, 4]]
@@ -195,7 +195,7 @@ async def test_a_long_number_is_decoded_as_the_reader_does(chromium, page_file):
     assert found["probability"] == pytest.approx(expected.probability)
     assert found["spans"] == expected.spans.tolist()
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-6)
-    longer = await code.evaluate("([views]) => putIn(views, decode(views), 0)", [[view.tolist()]])
+    longer = await code.evaluate("([views]) => putIn(views, decode(views), [0])", [[view.tolist()]])
     assert longer["text"] == put_in([view], expected, [0]).text == expected.text
     await code.context.close()
 

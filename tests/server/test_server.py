@@ -105,6 +105,17 @@ def test_a_body_of_unknown_length_is_read(client):
     assert client.post("/read", content=pieces).json()["text"] == KNOWN_TEXT
 
 
+def test_a_body_in_chunks_of_a_byte_each_is_refused_at_once(server, client):
+    head = request("POST", "/read", b"")[:-2].replace(b"Content-Length: 0\r\n", b"")
+    body = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
+    answer = exchange(server.port, head + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    assert status(answer) == 400
+
+
+def test_an_address_with_a_slash_behind_it_is_none(client):
+    assert client.post("/read/", content=PICTURE).status_code == 404
+
+
 def test_a_form_gives_a_list_in_its_order_and_names_what_is_broken(client):
     names = ["first.png", "broken.png", "дом <b>.png"]
     contents = [PICTURE, PICTURE[:200], PICTURE]
@@ -413,6 +424,19 @@ def test_ctrl_c_ends_it_as_it_ends_every_command():
         assert server.process.wait(60) == 130
 
 
+def test_a_second_ctrl_c_cuts_off_what_is_in_flight_without_a_traceback():
+    with Served("--workers", "1") as server:
+        freeze(server.workers())
+        with connect(server.port) as client:
+            client.sendall(READ)
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGINT)
+            wait_until(lambda: is_closed(server.port))
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.communicate(timeout=60)[1].strip() == "stopped"
+        assert server.process.returncode == 130
+
+
 def test_processes_end_when_the_server_is_killed():
     with Served("--workers", "1") as server:
         (worker,) = server.workers()
@@ -487,6 +511,20 @@ def test_where_one_process_cannot_be_started_all_end(monkeypatch, call):
         asyncio.run(Pool.start(SHIPPED_READER, Limits(), workers=3))
     assert len(processes) == call
     assert all(process.returncode is not None for process in processes)
+
+
+def test_a_process_with_another_model_than_the_first_s_is_refused():
+    async def start_two():
+        pool = await Pool.start(SHIPPED_READER, Limits(), workers=1)
+        pool.first = pool.first | {"sha256": "of the model before"}
+        try:
+            with pytest.raises(ModelError, match="another model .*; restart the server"):
+                await pool._add()
+            assert len(pool.workers) == 1
+        finally:
+            await pool.close()
+
+    asyncio.run(start_two())
 
 
 def test_a_network_that_the_page_cannot_compute_is_served_all_the_same(monkeypatch, caplog):

@@ -3,7 +3,7 @@
 // The same as reader/decoding.py, which says where it comes from.
 //
 //   let found = decode(views);                           // {text, probability, probabilities, spans}
-//   for (const place of findPassedOver(row, strip, found.spans)) found = putIn(views, found, place);
+//   found = putIn(views, found, findPassedOver(row, strip, found.spans));
 //
 // A view is per step the probabilities of eleven classes: the digits, and "nothing new".
 
@@ -21,15 +21,18 @@ function decode(views) {
   return text ? refine(views, text) : { text, probability, probabilities: [], spans: [] };
 }
 
-// What a row says with one digit more, behind `place` others; if that can be. A text of more than
-// MOST digits stays as it is.
-function putIn(views, found, place) {
-  const { text } = found;
-  if (text.length > MOST) return found;
+// What a row says with one digit more at each of these places, which are how many digits are left of
+// it, from the right; where that can be. A text of more than MOST digits stays as it is.
+function putIn(views, found, places) {
+  let best = found;
   const digits = [...Array(10).keys()];
-  const longer = digits.map((digit) => text.slice(0, place) + digit + text.slice(place));
-  const better = mostProbable(views, longer);
-  return better.probability < LIKELY * found.probability ? found : refine(views, better.text);
+  for (const place of found.text.length > MOST ? [] : places) {
+    const { text } = best;
+    const longer = digits.map((digit) => text.slice(0, place) + digit + text.slice(place));
+    const better = mostProbable(views, longer);
+    if (better.probability >= LIKELY * best.probability) best = better;
+  }
+  return best === found ? found : refine(views, best.text);
 }
 
 // Change one digit after the other while that makes the text more probable. A text of more than MOST

@@ -536,7 +536,9 @@ function drawBoxes() {
   }
 }
 
-const pictureIn = (items) => [...(items ?? [])].find((file) => file.type.startsWith("image/"));
+// Where the system knows no type, as some do of HEIC, the server says whether it is a picture.
+const pictureIn = (items) =>
+  [...(items ?? [])].find((file) => file.type.startsWith("image/") || !file.type);
 
 function offer(files) {
   const file = pictureIn(files);
@@ -545,6 +547,9 @@ function offer(files) {
 }
 
 find("photo").addEventListener("load", drawBoxes);
+find("photo").addEventListener("error", () => {
+  if (!find("photo").hidden) notice("This browser can't show such a picture; the server reads it.");
+});
 find("open").addEventListener("click", () => {
   if (served) find("file").click();
   else readPicture(null);

@@ -36,8 +36,7 @@ function look(strokes, { share, lean }, { smallest, inside }) {
 function describe(strokes, looks, { smallest }) {
   const views = looks.map(({ strip }) => strip.steps);
   let found = decode(views);
-  for (const place of findPassedOver(strokes, looks[0].strip, found.spans, smallest))
-    found = putIn(views, found, place);
+  found = putIn(views, found, findPassedOver(strokes, looks[0].strip, found.spans, smallest));
   const { text, probability, probabilities } = found;
   const calibrated = calibrate(probability);
   const digits = Array.from(text, (label, i) => {
