@@ -16,20 +16,21 @@ from torch.utils.data import Dataset
 from mnist_classification import device
 from mnist_classification.data import Examples
 from mnist_classification.files import make_folder, write_atomically
+from mnist_classification.run import code_version
 
 DEVICE = "cpu"  # of every way, so that they can be held against each other
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, processor, threads and device, as stored with every result."""
-    return device.environment(device.pick_device(DEVICE))
+    """Return versions, processor, threads, device and code, as stored with every result."""
+    return device.environment(device.pick_device(DEVICE)) | {"code": code_version()}
 
 
 def load(path: Path) -> dict[str, Any] | None:
     """Return the result that a benchmark goes on from; None where there is no file.
 
-    Exits with one line where the file was measured on another machine or with other versions:
-    no table mixes them.
+    Exits with one line where the file was measured on another machine, with other versions or other
+    code: no table mixes them.
     """
     if not path.exists():
         return None
@@ -38,7 +39,7 @@ def load(path: Path) -> dict[str, Any] | None:
     different = [f"{k} is {there.get(k)!r} there" for k in here if here[k] != there.get(k)]
     if different:
         sys.exit(
-            f"error: {path}: measured elsewhere ({'; '.join(different)}); expected this machine; "
+            f"error: {path}: measured otherwise ({'; '.join(different)}); expected what is here; "
             f"try another --output"
         )
     return result
