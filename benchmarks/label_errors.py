@@ -129,6 +129,7 @@ def learn_without(before: Result, suspects: np.ndarray, folder: Path, commit: st
 def check_machine(results: list[Result], place: Path) -> None:
     """Exit with one line where results are not of this machine, a thread each; none are mixed."""
     here = common.environment()
+    del here["code"]  # a result has its commit
     if any(result.environment != here for result in results):
         sys.exit(f"error: {place}: measured elsewhere, or with other versions; try another folder")
 

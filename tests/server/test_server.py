@@ -105,7 +105,7 @@ def test_a_body_of_unknown_length_is_read(client):
     assert client.post("/read", content=pieces).json()["text"] == KNOWN_TEXT
 
 
-def test_a_body_in_chunks_of_a_byte_each_is_refused_at_once(server, client):
+def test_a_body_in_chunks_of_a_byte_each_is_refused_at_once(server):
     head = request("POST", "/read", b"")[:-2].replace(b"Content-Length: 0\r\n", b"")
     body = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
     answer = exchange(server.port, head + b"Transfer-Encoding: chunked\r\n\r\n" + body)
@@ -518,7 +518,7 @@ def test_a_process_with_another_model_than_the_first_s_is_refused():
         pool = await Pool.start(SHIPPED_READER, Limits(), workers=1)
         pool.first = pool.first | {"sha256": "of the model before"}
         try:
-            with pytest.raises(ModelError, match="another model .*; restart the server"):
+            with pytest.raises(ModelError, match=r"another model .*; restart the server"):
                 await pool._add()
             assert len(pool.workers) == 1
         finally:
