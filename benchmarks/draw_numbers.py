@@ -242,9 +242,15 @@ async def _at_a_pace(events: list[Callable[[], Awaitable[Any]]], pace: float) ->
     await asyncio.gather(*sent, asyncio.sleep(20 * pace))
 
 
+# Playwright's own waiting looks after 20, 100, 100 and then every 500 ms.
+READ = """() => new Promise((done) => {
+  const look = () => document.body.dataset.state === "read" ? done() : requestAnimationFrame(look);
+  look(); })"""
+
+
 async def wait_for_answer(page: Page) -> tuple[str, bool]:
     """Return what the page reads, and whether it is sure, when it is through with all strokes."""
-    await page.locator("body[data-state=read]").wait_for(timeout=60_000)
+    await asyncio.wait_for(page.evaluate(READ), 60)
     found = await page.locator("#answer:not(.empty)").all_inner_texts()
     return "".join(found), await page.inner_text("#verdict") == "sure"
 

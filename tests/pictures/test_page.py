@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import miss_browser, run_process
+from conftest import miss_browser, run_command
 from PIL import Image
 
 from mnist_classification.pictures.plots import COLOURS
@@ -20,7 +20,7 @@ SAMPLES = 200
 def page_file(run, small_dir, tmp_path_factory):
     """What visualize_classes.py wrote: the page, beside the three pictures."""
     folder = tmp_path_factory.mktemp("documented")
-    result = run_process(
+    result = run_command(
         *("--model", run, "--num-samples", SAMPLES, "--perplexity", 20, "--data-dir", small_dir),
         *("--interactive", folder / "tsne.html"),
         script="visualize_classes.py",

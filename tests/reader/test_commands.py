@@ -14,7 +14,6 @@ from conftest import ROOT, assert_one_line_error, run_command, run_json, run_pro
 from PIL import Image
 
 from mnist_classification import Reader
-from mnist_classification.progress import PATIENCE
 from mnist_classification.shipped import SHIPPED_MODEL
 
 
@@ -137,11 +136,18 @@ def test_one_broken_among_many_is_named_and_the_rest_is_read(pictures, tmp_path)
     assert last == "error: 1 of 5 pictures can't be read; they are named"
 
 
+IMPATIENT = """
+from mnist_classification import cli, progress
+progress.PATIENCE = 0.2
+cli.main()
+"""
+
+
 def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
     ours, theirs = pty.openpty()
     names = [str(pictures / "0.png"), "-", str(pictures / "1.png")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mnist_classification", "predict", *names],
+        [sys.executable, "-c", IMPATIENT, "predict", *names],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -152,7 +158,7 @@ def test_a_terminal_shows_how_far_it_is_and_the_results_stay_clean(pictures):
     content = buffer.getvalue()
     process.stdin.write(content[:100_000])  # more than a pipe holds: returns once it is being read
     process.stdin.flush()
-    time.sleep(PATIENCE + 0.5)  # the rest takes long to come
+    time.sleep(0.7)  # the rest takes long to come
     stdout, _ = process.communicate(content[100_000:])
     os.set_blocking(ours, False)
     shown = os.read(ours, 10_000).decode()  # while both ends are open, else it may be lost

@@ -22,7 +22,7 @@ from mnist_classification.reader_training.calibration import (
     fit_logistic,
 )
 from mnist_classification.reader_training.commands import train_reader
-from mnist_classification.reader_training.export import export_onnx, fold
+from mnist_classification.reader_training.export import export_onnx, fold, to_onnx
 from mnist_classification.reader_training.glyphs import (
     CLOSE,
     LETTER,
@@ -331,17 +331,24 @@ def test_an_interrupted_run_gives_the_same_bits(source, tmp_path):
         assert torch.equal(ours, theirs)
 
 
-def test_nothing_is_written_that_reads_otherwise(tmp_path, monkeypatch):
+TO_ONNX = "mnist_classification.reader_training.export.to_onnx"
+
+
+@pytest.fixture(scope="module")
+def exported():
+    """A network, and itself in ONNX form, which takes two seconds each time."""
     network = LineNetwork().eval()
+    return network, to_onnx(network)
+
+
+def test_nothing_is_written_that_reads_otherwise(exported, tmp_path, monkeypatch):
+    network, content = exported
+    monkeypatch.setattr(TO_ONNX, lambda _: content)
     strips = [np.zeros((32, 40), np.float32)]
     export_onnx(network, tmp_path / "model.onnx", strips)
     assert load_recognizer(tmp_path).read(strips[0]).shape == (20, 11)
     other = LineNetwork().eval()
     torch.nn.init.normal_(other[-1].bias, std=10)
-    monkeypatch.setattr(
-        "mnist_classification.reader_training.export.to_onnx",
-        lambda _: (tmp_path / "model.onnx").read_bytes(),
-    )
     with pytest.raises(ModelError, match=r"off by.*nothing was written.*try"):
         export_onnx(other, tmp_path / "other.onnx", strips)
     assert not (tmp_path / "other.onnx").exists()
@@ -444,7 +451,11 @@ def test_a_network_that_no_run_of_ours_left_is_not_replaced(tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
-def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, monkeypatch):
+def test_a_model_stays_until_the_next_one_is_known_to_be_good(
+    exported, source, tmp_path, monkeypatch
+):
+    network, content = exported
+    monkeypatch.setattr(TO_ONNX, lambda _: content)
     for name in ("model.onnx", "config.json"):
         (tmp_path / name).write_text("the old one's")
 
@@ -455,11 +466,13 @@ def test_a_model_stays_until_the_next_one_is_known_to_be_good(source, tmp_path, 
         "mnist_classification.reader_training.shipping.calibrate", find_no_threshold
     )
     with pytest.raises(ModelError, match="no threshold"):
-        write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {})
+        write_model(network, source, tmp_path, Settings(), [], {})
     assert {path.read_text() for path in tmp_path.iterdir()} == {"the old one's"}
 
 
-def test_a_full_disk_leaves_both_networks_of_a_reader(source, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_both_networks_of_a_reader(exported, source, tmp_path, monkeypatch):
+    network, content = exported
+    monkeypatch.setattr(TO_ONNX, lambda _: content)
     for path in SHIPPED_READER.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     found = calibration.Calibration(1.0, 0.0, 0.9, 0.8, 0.5, 0.99, 0.1, 0.01, 100)
@@ -470,7 +483,7 @@ def test_a_full_disk_leaves_both_networks_of_a_reader(source, tmp_path, monkeypa
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(RunError, match=r"No space left.*nothing was replaced; free some space"):
-        write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {"holdout": 10})
+        write_model(network, source, tmp_path, Settings(), [], {"holdout": 10})
     for path in SHIPPED_READER.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
     assert len(list(tmp_path.iterdir())) == len(list(SHIPPED_READER.iterdir()))
@@ -484,7 +497,7 @@ def test_lines_have_words_only_where_they_are_asked_for(glyphs):
         assert any((glyphs.kind[line.glyphs] >= LETTER).any() for line in lines) == words
 
 
-def test_a_second_network_is_written_beside_the_first(source, tmp_path, monkeypatch):
+def test_a_second_network_is_written_beside_the_first(exported, source, tmp_path, monkeypatch):
     found = calibration.Calibration(1.0, 0.0, 0.9, 0.8, 0.5, 0.99, 0.1, 0.01, 100)
     asked = []
     monkeypatch.setattr(
@@ -501,7 +514,9 @@ def test_a_second_network_is_written_beside_the_first(source, tmp_path, monkeypa
     assert load_recognizer(tmp_path).threshold == 0.9
     by_itself = load_recognizer(SHIPPED_READER / "model.onnx").threshold
     assert load_recognizer(first).threshold == by_itself != 0.9
-    write_model(LineNetwork().eval(), source, tmp_path, Settings(), [], {"holdout": 10})
+    network, content = exported
+    monkeypatch.setattr(TO_ONNX, lambda _: content)
+    write_model(network, source, tmp_path, Settings(), [], {"holdout": 10})
     assert load_recognizer(tmp_path).second is None  # never the one of another reader
 
 

@@ -15,7 +15,7 @@ import httpx
 import onnx
 import pytest
 import uvicorn
-from conftest import ROOT, assert_one_line_error, run_command
+from conftest import ROOT, assert_one_line_error, is_running, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -53,7 +53,7 @@ from serving import (
 
 PICTURE = KNOWN_NUMBER.read_bytes()
 MULTIPART = "multipart/form-data; boundary=limit"
-SEND_SECONDS = 3
+SEND_SECONDS = 2
 SMALL = (
     *("--workers", "1", "--max-in-flight", "4", "--max-connections", "60"),
     *("--max-body-bytes", "400000", "--max-held-bytes", "1000000", "--max-pixels", "1000000"),
@@ -299,7 +299,7 @@ def test_connections_are_limited(server, client):
 
 @pytest.mark.parametrize("how", ["killed", "too slow"])
 def test_a_process_that_ends_or_hangs_is_replaced(how):
-    with Served("--workers", "1", "--read-seconds", "2") as server:
+    with Served("--workers", "1", "--read-seconds", "1" if how == "too slow" else "5") as server:
         (worker,) = server.workers()
         if how == "too slow":
             freeze([worker])
@@ -442,7 +442,7 @@ def test_processes_end_when_the_server_is_killed():
         (worker,) = server.workers()
         server.process.kill()
         server.process.wait()
-        wait_until(lambda: not Path(f"/proc/{worker}").exists())
+        wait_until(lambda: not is_running(worker))
 
 
 def test_a_port_in_use_is_said_in_one_line(server):

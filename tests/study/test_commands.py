@@ -119,7 +119,8 @@ def test_compare_two_models(data, small_dir, tmp_path):
         ["visualize", "mistakes", 300 * "x"],
     ],
 )
-def test_a_name_too_long_is_one_line(command, tmp_path):
+def test_a_name_too_long_is_one_line(command, small_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA_DIR", str(small_dir))  # which takes no time to read
     assert_one_line_error(run_command(*command, cwd=tmp_path), 300 * "x")
 
 
