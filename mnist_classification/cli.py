@@ -47,6 +47,7 @@ app = App(
 )
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # where the output goes
+NARROWEST = 20  # columns; the help of narrower terminals would never end
 SERVER_PACKAGES = ("onnx", "python_multipart", "starlette", "uvicorn")
 
 # Every field of a recipe is a flag; one that is not given leaves the recipe's own value.
@@ -74,6 +75,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
+    _mend_surroundings()
     for stream in (sys.stdout, sys.stderr):  # ± and → can't be said in Windows' own encodings
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -115,6 +117,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             print(f"\nstopped{''.join(f'; {note}' for note in notes)}", file=sys.stderr)
         code = 143 if isinstance(stop, Terminated) else 130
     sys.exit(code)
+
+
+def _mend_surroundings() -> None:
+    """Have something where a stream was closed, a width that help fits into, and a folder."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the end
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) < NARROWEST:
+        del os.environ["COLUMNS"]
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        print("error: the current folder is gone; try again in another one", file=sys.stderr)
+        sys.exit(2)
 
 
 def _drop_output() -> None:

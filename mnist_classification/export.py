@@ -97,18 +97,24 @@ def export_onnx(trained: Trained, path: Path, images: np.ndarray) -> None:
         images: (N, 28, 28) uint8.
 
     Raises:
-        ModelError: ONNX Runtime gives another label for one of the images.
+        ModelError: ONNX Runtime gives another label for one of the images, or an output is not
+            finite.
         RunError: the file can't be written.
     """
     content = to_onnx(trained)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     theirs = np.concatenate(
         [session.run(None, {IMAGES: batch})[0] for batch in np.array_split(images, 20)]
-    ).argmax(axis=1)
+    )
     pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
     device = next(trained.network.parameters()).device
-    ours = predict(trained.network, pixels.to(device)).argmax(dim=1).cpu().numpy()
-    different = int((theirs != ours).sum())
+    ours = predict(trained.network, pixels.to(device)).cpu().numpy()
+    if not (np.isfinite(theirs).all() and np.isfinite(ours).all()):
+        raise ModelError(
+            f"{path}: the network gives outputs that are not finite; nothing was written; train "
+            f"it again with a smaller --learning-rate"
+        )
+    different = int((theirs.argmax(axis=1) != ours.argmax(axis=1)).sum())
     if different:
         raise ModelError(
             f"{path}: the exported network gives other labels for {different} of {len(images)} "

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -32,15 +33,16 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
     path = Path()
     try:
         for path, content in contents.items():
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+            target = Path(os.path.realpath(path))  # of a link: it stays one
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY)
             temporary.append(name)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content.encode("utf-8") if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # mkstemp gives 0600, which would follow the model around
+            os.chmod(name, _mode(target))  # mkstemp gives 0600, which would follow the model around
         for name, path in zip(temporary, contents, strict=True):
-            os.replace(name, path)
+            os.replace(name, os.path.realpath(path))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunError(
@@ -51,6 +53,16 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
         for name in temporary:
             with contextlib.suppress(OSError):  # renamed already, unless something failed
                 os.unlink(name)
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of what is there, else those that the user gives new files."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
 
 
 def may_replace(path: Path, mark: bytes) -> bool:

@@ -12,12 +12,15 @@ from cyclopts import CoercionError, Parameter, Token, convert
 
 
 def convert_exactly(kind: Any, tokens: Sequence[Token]) -> Any:
-    """Convert what was given as cyclopts does, but 1.5 is no whole number, not 2.
+    """Convert what was given as cyclopts does, but 1.5 is no whole number, not 2, nor "" a path.
 
     Raises:
         CoercionError: it is none where one is wanted.
     """
     kinds = (kind, *typing.get_args(kind))
+    for token in tokens if Path in kinds else ():
+        if not token.value:  # as of a variable that is not set; it would be the current folder
+            raise CoercionError(token=token, target_type=Path)
     for token in tokens if int in kinds and float not in kinds else ():
         if "." in token.value:
             raise CoercionError(token=token, target_type=int)

@@ -144,6 +144,11 @@ class RunDirectory:
                 f"{self.path}: another process is training there; wait for it, or choose another "
                 f"--output"
             ) from None
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(
+                f"{self.path}/.lock: can't be locked: {reason}; try another --output"
+            ) from None
         try:
             remove_leftovers(self.path)
             return self._open()
@@ -157,12 +162,17 @@ class RunDirectory:
         finished = (self.path / "config.json").exists()
         if self.resume and self.overwrite:
             raise RunError("got --resume and --overwrite; expected one of them")
-        for name in self.leaves:
-            if not checkpoints and not finished and (self.path / name).exists():
+        for name in self.leaves if not checkpoints and not finished else ():
+            if (self.path / name).exists():
                 raise RunError(
                     f"{self.path}: holds a {name} of something else, which a model's would "
                     f"replace; try another --output"
                 )
+        if not checkpoints and not finished and not self._may_write_metrics():
+            raise RunError(
+                f"{self.path}: holds a metrics.jsonl of something else, which ours would replace; "
+                f"try another --output"
+            )
         if self.overwrite:
             for checkpoint in checkpoints:
                 checkpoint.unlink()
@@ -293,6 +303,16 @@ class RunDirectory:
         write_atomically(self.path / "README.md", card)
         for checkpoint in self.checkpoints():
             checkpoint.unlink()
+
+    def _may_write_metrics(self) -> bool:
+        """Say whether there are none, or those of a run that broke off."""
+        try:
+            there = (self.path / "metrics.jsonl").read_bytes()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return not there or b'"train_loss"' in there.partition(b"\n")[0]
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in history)

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -247,3 +248,31 @@ def test_documented_script_runs_from_anywhere_without_installation(small_dir, tm
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "runs" / "decay+num-epochs=1-seed0" / "model.safetensors").exists()
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path):
+    result = run_command("train", "--recipe", "baseline", "--output", "", cwd=tmp_path)
+    assert_one_line_error(result, "--output")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closed_streams_and_no_width_are_no_error():
+    command = shlex.join([sys.executable, "-m", "mnist_classification", "predict"])
+    shell = f"{command} plots/page.jpg >&- && COLUMNS=1 {command} --help && {command} nope 2>&-"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 2
+    assert "Usage" in done.stdout
+    assert "nope" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_folder_that_is_gone_is_said_in_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = f"rmdir {gone} && {shlex.quote(sys.executable)} -m mnist_classification info"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        shell, shell=True, capture_output=True, text=True, cwd=gone, env=environment
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: the current folder is gone; try again in another one\n"

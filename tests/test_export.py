@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from conftest import assert_one_line_error, run_command
 from PIL import Image
 
-from mnist_classification.export import check_target, to_onnx
+from mnist_classification.errors import ModelError
+from mnist_classification.export import check_target, export_onnx, to_onnx
 from mnist_classification.model import to_pixels
 from mnist_classification.shipped import SHIPPED_MODEL, SHIPPED_READER
 from mnist_classification.trained import load_model, predict
@@ -55,3 +57,12 @@ def test_export_replaces_what_it_wrote_and_nothing_else(small_dir, tmp_path):
     assert_one_line_error(refused, "reader.onnx: is there, and no network that was exported")
     assert reader.read_bytes() == (SHIPPED_READER / "model.onnx").read_bytes()
     assert weights.read_bytes() == b"weights"
+
+
+def test_a_network_whose_outputs_are_not_finite_is_not_exported(small, tmp_path):
+    trained = load_model(SHIPPED_MODEL)
+    with torch.no_grad():
+        next(trained.network.head.parameters()).fill_(torch.nan)
+    with pytest.raises(ModelError, match="outputs that are not finite; nothing was written"):
+        export_onnx(trained, tmp_path / "model.onnx", small.test.images[:40])
+    assert not (tmp_path / "model.onnx").exists()

@@ -2,6 +2,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 
 import pytest
 
@@ -58,3 +59,25 @@ def test_what_another_process_may_be_writing_is_no_leftover(tmp_path):
     os.utime(old, (0, 0))
     remove_leftovers(tmp_path, older_than=3600)
     assert [path for path in (new, old) if path.exists()] == [new]
+
+
+def test_a_link_stays_one_and_what_it_names_is_replaced(tmp_path):
+    page, link = tmp_path / "page.html", tmp_path / "link.html"
+    page.write_text("old")
+    link.symlink_to(page)
+    write_atomically(link, "new")
+    assert link.is_symlink()
+    assert page.read_text() == "new"
+
+
+def test_permissions_are_those_that_were_there_or_that_the_user_gives(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("")
+    old.chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        write_atomically(old, "a")
+        write_atomically(new, "a")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (old, new)] == [0o600, 0o640]

@@ -357,3 +357,19 @@ def test_code_and_processor_are_part_of_what_a_run_is(small, tmp_path, monkeypat
         (tmp_path / module).write_text((tmp_path / module).read_text() + "\n# changed\n")
         versions.add(code_version())
     assert len(versions) == 4
+
+
+def test_metrics_of_something_else_are_kept(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text('{"step": 1, "loss": 2}\n')
+    with pytest.raises(RunError, match=r"metrics.jsonl of something else"):
+        RunDirectory(tmp_path, IDENTITY).__enter__()
+    metrics.write_text('{"epoch": 1, "train_loss": 2}\n')  # of a run that broke off
+    with RunDirectory(tmp_path, IDENTITY):
+        pass
+
+
+def test_a_lock_that_cannot_be_had_is_said_in_one_line(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(RunError, match=r"\.lock: can't be locked: .*; try another --output"):
+        RunDirectory(tmp_path, IDENTITY).__enter__()

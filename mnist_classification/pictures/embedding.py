@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from sklearn.metrics import silhouette_score
 
 from ..data import Mnist, set_aside
-from ..errors import PlotError
+from ..errors import ModelError, PlotError
 from ..model import to_pixels
 from ..trained import Trained, predict
 from ..training import start
@@ -67,10 +67,19 @@ def hidden_features(trained: Trained, images: np.ndarray) -> np.ndarray:
 
     Returns:
         (N, width of that layer) float32.
+
+    Raises:
+        ModelError: they are not finite.
     """
     pixels = to_pixels(images, trained.recipe.pixel_mean, trained.recipe.pixel_std)
     device = next(trained.network.parameters()).device
-    return predict(trained.network.features, pixels.to(device)).cpu().numpy()
+    features = predict(trained.network.features, pixels.to(device)).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise ModelError(
+            "got features that are not finite, as after training that diverged; train it again "
+            "with a smaller --learning-rate"
+        )
+    return features
 
 
 def untrained(trained: Trained, data: Mnist) -> Trained:

@@ -107,6 +107,9 @@ def test_explain_writes_over_nothing_but_its_own(pictures, tmp_path):
         result = run_command("predict", pictures / "4.png", "--explain", output)
         assert_one_line_error(result, f"{output}: is there, and no explanation of ours")
         assert output.read_bytes() == before
+    os.mkfifo(tmp_path / "pipe.png")  # which nobody writes into
+    pipe = run_command("predict", pictures / "4.png", "--explain", tmp_path / "pipe.png")
+    assert_one_line_error(pipe, "pipe.png: is there, and no explanation of ours")
     jpeg = run_command("predict", pictures / "4.png", "--explain", tmp_path / "4.jpg")
     assert_one_line_error(jpeg, "4.jpg; expected a name that ends in .png")
     too_long = tmp_path / (300 * "x" + ".png")
