@@ -495,6 +495,17 @@ async def test_a_picture_that_comes_while_the_pen_is_down_lifts_it(chromium, ser
 
 
 @in_browser
+async def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(chromium, server):
+    page = await open_page(chromium, server.url, [])
+    content = io.BytesIO()
+    Image.open(KNOWN_NUMBER).convert("L").save(content, "TIFF")
+    await hand_over(page, "choose", content.getvalue(), "image/tiff")
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    assert "can't show such a picture" in await page.inner_text("#notice")
+    await page.context.close()
+
+
+@in_browser
 async def test_a_picture_that_is_being_read_is_not_nothing(chromium, server):
     page = await open_page(chromium, server.url, [])
     await draw_line(page, *ONE)

@@ -459,6 +459,8 @@ function notice(words) {
   find("notice").textContent = words || broken;
 }
 
+const UNSHOWN = "This browser can't show such a picture; the server reads it.";
+
 async function readPicture(file) {
   if (!served) {
     notice("Pictures are read by the server: start `mnist serve` and open the page from there.");
@@ -479,7 +481,7 @@ async function readPicture(file) {
   upload = new AbortController();
   const answer = await askServer(file, upload);
   if (number !== reading) return; // another picture came, or it was put away
-  notice(answer.error ?? "");
+  notice(answer.error ?? (photo.complete && !photo.naturalWidth ? UNSHOWN : ""));
   const rows = (answer.lines ?? []).map((line) => ({ ...line, digits: line.digits ?? [] }));
   show(rows, true, answer.error ? "The picture was not read" : "No digit on this picture");
   boxes = rows.flatMap((row) => row.digits).filter((digit) => digit.box);
@@ -548,7 +550,7 @@ function offer(files) {
 
 find("photo").addEventListener("load", drawBoxes);
 find("photo").addEventListener("error", () => {
-  if (!find("photo").hidden) notice("This browser can't show such a picture; the server reads it.");
+  if (!find("photo").hidden && !find("notice").textContent) notice(UNSHOWN);
 });
 find("open").addEventListener("click", () => {
   if (served) find("file").click();
