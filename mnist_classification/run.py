@@ -197,7 +197,7 @@ class RunDirectory:
         try:
             theirs = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
             theirs = theirs if isinstance(theirs, dict) else {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             theirs = {}
         ours = {key: value for key, value in self.identity.items() if key not in HOW}
         different = [key for key, value in ours.items() if theirs.get(key) != value]

@@ -194,7 +194,7 @@ def load_model(directory: str | Path) -> Trained:
             f"{directory}: no model here ({error.strerror}: {Path(error.filename).name}); "
             f"expected a directory that `mnist train` wrote"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{directory / 'config.json'}: not JSON: {error}; train again") from None
     try:
         if config["version"] != VERSION:

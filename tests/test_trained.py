@@ -83,6 +83,7 @@ def edit_config(model, **changes):
         (lambda m: (m / "model.safetensors").unlink(), "no model here.*model.safetensors"),
         (lambda m: (m / "config.json").write_text("{"), "config.json: not JSON"),
         (lambda m: (m / "config.json").write_text("[1]"), "not a model of ours"),
+        (lambda m: (m / "config.json").write_text(100_000 * "["), "not JSON: .*recursion"),
         (lambda m: edit_config(m, recipe=[]), "not a model of ours"),
         (lambda m: (m / "config.json").write_bytes(b"\x80\x04K\x01."), "not JSON"),
         (lambda m: edit_config(m, version=9), "version 9; expected 1"),

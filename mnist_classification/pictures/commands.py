@@ -29,6 +29,7 @@ visualize = App(
 Model = Annotated[Path, Parameter(help="directory that `mnist train` wrote")]
 Output = Annotated[Path, Parameter(help="folder of the picture")]
 PLOTS = Path("plots")
+TSNE = ("vanilla-mnist-tsne", "nontrained-model-mnist-tsne", "pretrained-model-mnist-tsne")
 
 
 @visualize.command
@@ -80,20 +81,21 @@ def tsne(
         raise PlotError(
             f"got {num_samples} samples; expected at most {len(data.test)}, all of them"
         )
-    make_folder(output)  # before the long work, not after it
     if interactive:
         make_folder(interactive.parent)
+    for file_name in TSNE:
+        _find_place(output, file_name)  # before the long work, not after it
     samples = data.test[:num_samples]
     before, after = (
         hidden_features(t, samples.images) for t in (untrained(trained, data), trained)
     )
     spaces = {
-        "vanilla-mnist-tsne": ("Raw pixels", raw_pixels(samples.images)),
-        "nontrained-model-mnist-tsne": ("Untrained network", before),
-        "pretrained-model-mnist-tsne": ("Trained network", after),
+        "Raw pixels": raw_pixels(samples.images),
+        "Untrained network": before,
+        "Trained network": after,
     }
     embeddings = {}
-    for file_name, (space, vectors) in spaces.items():
+    for file_name, (space, vectors) in zip(TSNE, spaces.items(), strict=True):
         with track(f"t-SNE, {space.lower()}", REPORTS) as report:
             embedding = embed(
                 vectors, samples.labels, perplexity=perplexity, seed=seed, report=report
@@ -339,11 +341,21 @@ def _save(figure: "Figure", folder: Path, name: str) -> None:
     """Write the picture as PNG and print where it lies."""
     import io
 
-    from ..files import make_folder, write_atomically
+    from ..files import write_atomically
 
+    path = _find_place(folder, name)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=150)
-    make_folder(folder)
-    path = folder / f"{name}.png"
     write_atomically(path, buffer.getvalue())
     print(path)
+
+
+def _find_place(folder: Path, name: str) -> Path:
+    """Return where a picture is to lie; the folder is made, and a picture of others is refused."""
+    from ..files import make_folder, may_replace
+
+    make_folder(folder)
+    path = folder / f"{name}.png"
+    if not may_replace(path, b"Matplotlib"):  # which names itself in what it draws
+        raise PlotError(f"{path}: is there, and no plot of ours; try another --output")
+    return path

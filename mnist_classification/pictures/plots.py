@@ -42,6 +42,7 @@ COLOURS = (
 )
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 LINE_STYLES = ("-", "--", "-.", ":")
+VERBATIM: dict[str, Any] = {"parse_math": False}  # for names: dollar signs in them are no formula
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 DISPUTED_COLOUR = "#D55E00"  # vermilion, of Okabe and Ito's scheme
 ORIGINAL_COLOUR = "#0072B2"  # blue, of the same
@@ -139,11 +140,13 @@ def plot_curves(runs: dict[str, list[list[dict[str, Any]]]]) -> Figure:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.legend(
+    legend = figure.legend(
         loc="outside lower center",
         ncols=columns,
         title="training: mean over seeds, band over all of them",
     )
+    for text in legend.get_texts():
+        text.set(**VERBATIM)
     return figure
 
 
@@ -283,7 +286,8 @@ def plot_confusion(confusion: np.ndarray, title: str) -> Figure:
             count = confusion[label, digit]
             weight = "bold" if label == digit else "normal"
             axes.text(digit, label, f"{count:,}" if count else "·", weight=weight, **CENTRED)
-    axes.set(title=textwrap.fill(title, TITLE), xlabel="read as", ylabel="label")
+    axes.set_title(textwrap.fill(title, TITLE), **VERBATIM)
+    axes.set(xlabel="read as", ylabel="label")
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
     totals = confusion.sum(axis=1)
@@ -347,7 +351,7 @@ def plot_mistakes(
             axes.set_xlabel(facts, size=9)
     for axes in grid[len(shown) :]:
         axes.axis("off")
-    figure.suptitle("\n".join(head))
+    figure.suptitle("\n".join(head), **VERBATIM)
     figure.supxlabel("each with its probability, or share of votes, and its index", size=10)
     return figure
 
@@ -391,7 +395,7 @@ def plot_filters(trained: Trained, image: np.ndarray, title: str) -> Figure:
         axes.set_anchor("W")
         axes.set_title(name, size=10, loc="left")
         axes.axis("off")
-    figure.suptitle(textwrap.fill(title, TITLE))
+    figure.suptitle(textwrap.fill(title, TITLE), **VERBATIM)
     figure.supxlabel(
         "each layer's output, before activation: white positive, black negative", size=10
     )

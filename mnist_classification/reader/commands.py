@@ -107,10 +107,16 @@ def _expand(picture: str) -> Iterator[str]:
         return
     from .picture import is_picture_name
 
-    found = sorted(str(found) for found in path.rglob("*") if is_picture_name(found))
+    walk = os.walk(path, onerror=_refuse_folder)
+    files = (Path(folder, name) for folder, _, names in walk for name in names)
+    found = sorted(str(file) for file in files if is_picture_name(file))
     if not found:
         raise PictureError(f"{picture}: no pictures in this folder; expected PNG, JPEG or the like")
     yield from found
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise PictureError(f"{error.filename}: can't be read: {error.strerror}; leave this folder out")
 
 
 def _contents(names: list[str], step: Callable[[], None]) -> Iterator[bytes | str]:

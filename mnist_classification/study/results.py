@@ -163,7 +163,15 @@ def load_result(path: Path, data: Mnist) -> Result:
             raise ResultError(f"{path}: its predictions don't give its accuracy; {advice}")
     except OSError as error:
         raise ResultError(f"{path}: can't be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecipeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+        RecipeError,
+    ) as error:
         raise ResultError(f"{path}: damaged: {error}; {advice}") from None
     return result
 
@@ -177,7 +185,7 @@ def _check_types(result: Result) -> None:
     for field, hint in typing.get_type_hints(Result).items():
         value, parts = getattr(result, field), typing.get_args(hint)
         kinds = parts if isinstance(hint, types.UnionType) else (typing.get_origin(hint) or hint,)
-        number = float in kinds and type(value) is int
+        number = float in kinds and type(value) is int and math.isfinite(value)
         if type(value) not in kinds and not number:
             expected = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"got {field} {str(value)[:40]!r}; expected {expected}")
@@ -298,7 +306,7 @@ def load_histories(directory: Path, data: Mnist) -> dict[str, list[list[dict[str
         return {row: [result.history for result in results] for row, results in rows.items()}
     try:
         history = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{metrics}: damaged: {error}; train again") from None
     try:
         _check_history(history)

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from conftest import ROOT, assert_one_line_error, run_command
+from PIL import Image
 from study.conftest import result_with
 
 from mnist_classification.data import load_mnist
@@ -174,3 +175,22 @@ def test_an_interactive_page_replaces_its_like_alone(visualize, tmp_path):
     assert notes.read_text() == "mine"
     assert PAGE_MARK in TEMPLATE.read_bytes()
     assert not (tmp_path / "plots").exists()
+
+
+def test_a_plot_replaces_its_like_alone(visualize, run, tmp_path):
+    photo = tmp_path / "confusion.png"
+    Image.new("L", (9, 9)).save(photo)
+    before = photo.read_bytes()
+    result = visualize("confusion", run, "--output", tmp_path)
+    assert_one_line_error(result, f"{photo}: is there, and no plot of ours", "--output")
+    assert photo.read_bytes() == before
+    photo.unlink()
+    for _ in range(2):
+        assert visualize("confusion", run, "--output", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["confusion", "mistakes", "filters", "curves"])
+def test_dollar_signs_in_names_are_no_formula(visualize, run, tmp_path, name):
+    copy = shutil.copytree(run, tmp_path / r"$\frac$")
+    assert visualize(name, copy, "--output", tmp_path).returncode == 0
+    assert_picture(tmp_path / f"{name}.png")

@@ -1,5 +1,6 @@
 """`mnist predict` as a user runs it."""
 
+import errno
 import io
 import os
 import pty
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,22 @@ def test_one_broken_among_many_is_named_and_the_rest_is_read(pictures, tmp_path)
     first, last = result.stderr.splitlines()
     assert first.startswith(f"{folder / '2.png'}: got a damaged picture")
     assert last == "error: 1 of 5 pictures can't be read; they are named"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(pictures, tmp_path, monkeypatch):
+    folder = tmp_path / "mixed"
+    shutil.copytree(pictures, folder)
+    shutil.copytree(pictures, folder / "closed")
+    look = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = run_command("predict", folder)
+    assert_one_line_error(result, f"{folder / 'closed'}: can't be read: Permission denied")
 
 
 IMPATIENT = """

@@ -77,6 +77,8 @@ def edited(text, **fields):
         (replaced('"predictions": "', '"predictions": "77777'), "predictions"),
         (replaced('"test_accuracy": 0.', '"test_accuracy": 0.0'), "predictions"),
         (replaced('"seed"', '"sead"'), "damaged"),
+        (lambda _text: 100_000 * "[", "damaged"),
+        (lambda text: edited(text, total_seconds=10**400), "damaged: int too large"),
         (lambda text: edited(text, total_seconds="x"), "got total_seconds 'x'; expected float"),
         (lambda text: edited(text, commit=5), "got commit '5'; expected str or NoneType"),
         (lambda text: edited(text, seed=True), "got seed 'True'; expected int"),
