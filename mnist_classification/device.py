@@ -93,8 +93,9 @@ def keep_freed_memory() -> None:
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         mmap_threshold, trim_threshold = -3, -1  # the names' numbers in malloc.h
-        libc.mallopt(mmap_threshold, 1 << 30)
-        libc.mallopt(trim_threshold, 1 << 30)
+        # Older glibc takes 32 MiB at most. The second alone would leave the first at its 128 KiB.
+        if any(libc.mallopt(mmap_threshold, size) for size in (1 << 30, 1 << 25)):
+            libc.mallopt(trim_threshold, 1 << 30)
 
 
 def environment(device: torch.device) -> dict[str, str | int]:

@@ -1,6 +1,8 @@
 import contextlib
+import ctypes
 import math
 import os
+import sys
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from mnist_classification.device import (
     PRECISIONS,
     deterministic,
     environment,
+    keep_freed_memory,
     pick_device,
     pick_precision,
     use_threads,
@@ -51,6 +54,24 @@ def test_threads_are_one_or_more():
         use_threads(0)
     with pytest.raises(RunError, match="at most 1024"):
         use_threads(10**12)
+
+
+@pytest.mark.parametrize("largest", [1 << 30, 1 << 25, 0])
+def test_memory_is_kept_as_far_as_glibc_lets_it(largest, monkeypatch):
+    """Setting the one threshold alone would leave the other at its lowest."""
+    taken = {}
+
+    class Libc:
+        def mallopt(self, name, value):
+            if name == -3 and value > largest:
+                return 0
+            taken[name] = value
+            return 1
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Libc())
+    keep_freed_memory.__wrapped__()
+    assert taken == ({-3: largest, -1: 1 << 30} if largest else {})
 
 
 def test_determinism_ends_with_its_block():
