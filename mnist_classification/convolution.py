@@ -19,7 +19,19 @@ MOST_POSITIONS = 25  # outputs per image and channel up to which the product is 
 
 
 class Convolution(nn.Conv2d):
-    """PyTorch's `Conv2d` of stride 1 with a bias: same weights, outputs and gradients."""
+    """PyTorch's `Conv2d` of stride 1 with a bias: same weights, outputs and gradients.
+
+    Of its other options there is only the padding, with zeros: the product knows no more.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        padding: int | tuple[int, int] = 0,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, padding=padding)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (N, out_channels, H', W') of pixels, (N, in_channels, H, W)."""

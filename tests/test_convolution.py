@@ -52,6 +52,14 @@ def test_takes_the_product_on_small_grids(size, training, precision, is_product)
     assert ("SmallGrid" in type(outputs.grad_fn).__name__) is is_product
 
 
+@pytest.mark.parametrize(
+    "option", [{"stride": 2}, {"dilation": 2}, {"groups": 2}, {"padding_mode": "reflect"}]
+)
+def test_options_that_the_product_would_ignore_are_not_offered(option):
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        Convolution(2, 4, 3, **option)
+
+
 def test_needs_no_gradient_of_its_input():
     layer = Convolution(1, 2, 3)
     with torch.autocast("cpu", torch.bfloat16):
