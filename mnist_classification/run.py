@@ -243,6 +243,7 @@ class RunDirectory:
         if self.state is None:
             return []
         tensors, history = self.state
+        self.state = None  # as large as the network and its optimizers: not kept while training
         network.load_state_dict(_under("network.", tensors))
         for number, optimizer in enumerate(optimizers):
             parameters = optimizer.param_groups[0]["params"]

@@ -87,6 +87,14 @@ def interrupted(directory, tiny, recipe="decay+num-epochs=4", epochs=3, identity
         fit(find_recipe(recipe), tiny, run=run, progress=StopAfter(epochs))
 
 
+def test_a_resumed_run_does_not_keep_its_checkpoint_in_memory(tiny, tmp_path):
+    interrupted(tmp_path, tiny)
+    with RunDirectory(tmp_path, IDENTITY, resume=True) as run:
+        assert run.state is not None
+        assert len(fit(find_recipe("decay+num-epochs=4"), tiny, run=run).history) == 4
+        assert run.state is None
+
+
 def test_the_newest_two_checkpoints_are_kept(tiny, tmp_path):
     interrupted(tmp_path, tiny)
     names = [p.name for p in sorted(tmp_path.glob("checkpoint*"))]
