@@ -79,8 +79,8 @@ class Trained:
         # As floats, millions of images would take four times the memory of their file.
         for first in range(0, max(1, len(images)), AT_ONCE):
             few = images[first : first + AT_ONCE]
-            if isinstance(few, np.ndarray):  # PyTorch takes no flipped one
-                few = np.ascontiguousarray(few)
+            if isinstance(few, np.ndarray):  # PyTorch takes no flipped one, and warns of read-only
+                few = np.require(few, requirements=["C", "W"])
             pixels = to_pixels(few, self.recipe.pixel_mean, self.recipe.pixel_std).to(device)
             autocast = torch.autocast(device.type, torch.bfloat16, precision == "bfloat16")
             with deterministic(device), autocast:

@@ -68,6 +68,12 @@ def test_initial_weights_follow_the_seed_and_not_the_global_generator(name):
         assert not torch.equal(a, c)
 
 
+def test_building_leaves_the_global_generator_alone():
+    state = torch.get_rng_state()
+    build("lenet", generator())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_initial_weights_are_distributed_as_pytorchs_own():
     ours = build("deeper-cnn", generator())
     theirs = NETWORKS["deeper-cnn"]()

@@ -4,16 +4,19 @@ import errno
 import json
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from conftest import assert_same_weights, run_command
+from PIL import Image
 
 from mnist_classification.device import environment
 from mnist_classification.errors import DataError, ModelError, RunError
 from mnist_classification.model import build, to_pixels
 from mnist_classification.recipes import find_recipe
+from mnist_classification.shipped import SHIPPED_MODEL
 from mnist_classification.trained import Trained, load_model, model_card, predict
 from mnist_classification.training import fit
 
@@ -57,6 +60,32 @@ def test_model_survives_the_disk(small, tmp_path):
     for images in (small.test.images / 255, small.test.images[0], small.test.images[:, None]):
         with pytest.raises(DataError, match=r"expected \(N, 28, 28\) uint8"):
             loaded.predict(images)
+
+
+@pytest.fixture
+def always_warn():
+    """PyTorch warns once per process unless it is told otherwise."""
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("always_warn")
+def test_images_may_be_read_only():
+    image = Image.new("L", (28, 28), 255)
+    images = np.asarray(image)[None]
+    assert not images.flags.writeable
+    probabilities = load_model(SHIPPED_MODEL).predict(images)
+    assert (probabilities == load_model(SHIPPED_MODEL).predict(images.copy())).all()
+    assert (images == 255).all()
+
+
+def test_loading_and_predicting_leave_the_global_generator_alone():
+    state = torch.get_rng_state()
+    load_model(SHIPPED_MODEL).predict(np.zeros((1, 28, 28), np.uint8))
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.fixture
