@@ -11,9 +11,9 @@ reader.read("photo.jpg").text                      # "2047"
 
 from torch import nn
 
-from mnist_classification.export import FromBytes as _FromBytes
 from mnist_classification.reader.reader import Reader as _Reader
 from mnist_classification.shipped import SHIPPED_MODEL as _SHIPPED_MODEL
+from mnist_classification.trained import FromBytes as _FromBytes
 from mnist_classification.trained import load_model as _load_model
 
 dependencies = ["numpy", "onnxruntime", "PIL", "safetensors", "scipy", "torch"]

@@ -131,6 +131,27 @@ class Trained:
         )
 
 
+class FromBytes(nn.Module):
+    """A network with the preparation of its pixels, as `to_pixels` does it, in front."""
+
+    def __init__(self, network: nn.Module, mean: float, std: float):
+        super().__init__()
+        self.network, self.mean, self.std = network, mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (N, 10), of (N, 28, 28) uint8, white ink on black as MNIST has it.
+
+        Raises:
+            ValueError: the images have another type or shape.
+        """
+        if images.dtype != torch.uint8 or images.shape[1:] != (28, 28):
+            raise ValueError(
+                f"got {images.dtype} of shape {tuple(images.shape)}; expected torch.uint8 of "
+                f"(N, 28, 28), MNIST's own bytes"
+            )
+        return self.network(to_pixels(images, self.mean, self.std))
+
+
 def check_finite(network: nn.Module, learning_rate: float) -> None:
     """Refuse weights that a step too large has made infinite or NaN, after which no loss was seen.
 

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ import torch
 from conftest import assert_one_line_error, run_command
 from PIL import Image
 
+from mnist_classification import export
 from mnist_classification.errors import ModelError
 from mnist_classification.export import check_target, export_onnx, to_onnx
 from mnist_classification.model import to_pixels
@@ -66,3 +68,46 @@ def test_a_network_whose_outputs_are_not_finite_is_not_exported(small, tmp_path)
     with pytest.raises(ModelError, match="outputs that are not finite; nothing was written"):
         export_onnx(trained, tmp_path / "model.onnx", small.test.images[:40])
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def exported():
+    return to_onnx(load_model(SHIPPED_MODEL))
+
+
+def replay(monkeypatch, content, change=lambda logits: logits):
+    """Let `export_onnx` use a file made before, and what ONNX Runtime gives for it be changed."""
+
+    class Session(onnxruntime.InferenceSession):
+        batches: ClassVar[list[int]] = []
+
+        def run(self, names, inputs):
+            (images,) = inputs.values()
+            self.batches.append(len(images))
+            return [change(logits) for logits in super().run(names, inputs)]
+
+    monkeypatch.setattr(export, "to_onnx", lambda _: content)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    return Session
+
+
+def test_any_number_of_images_is_checked_in_batches(exported, mnist, tmp_path, monkeypatch):
+    session = replay(monkeypatch, exported)
+    state = torch.get_rng_state()
+    export_onnx(load_model(SHIPPED_MODEL), tmp_path / "model.onnx", mnist.test.images[:3])
+    export_onnx(load_model(SHIPPED_MODEL), tmp_path / "model.onnx", mnist.test.images[:501])
+    assert session.batches == [3, 500, 1]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_another_label_is_refused_unless_the_two_are_tied(exported, small, tmp_path, monkeypatch):
+    replay(monkeypatch, exported, change=lambda logits: np.roll(logits, 1, axis=1))
+    trained = load_model(SHIPPED_MODEL)
+    with pytest.raises(ModelError, match="other labels for 5 of 5 images; nothing was written"):
+        export_onnx(trained, tmp_path / "model.onnx", small.test.images[:5])
+    assert not (tmp_path / "model.onnx").exists()
+    with torch.no_grad():
+        for parameter in trained.network.head.parameters():
+            parameter.zero_()  # ten logits alike: rounding may make any of them the largest
+    export_onnx(trained, tmp_path / "model.onnx", small.test.images[:5])
+    assert (tmp_path / "model.onnx").exists()

@@ -5,7 +5,7 @@ from types import FunctionType
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run_python
 
 from mnist_classification import load_model
 from mnist_classification.model import to_pixels
@@ -48,6 +48,11 @@ def test_mnist_model_takes_bytes_and_gives_its_logits(mnist):
 def test_mnist_model_refuses_anything_else(images):
     with pytest.raises(ValueError, match=r"expected torch\.uint8"):
         load("mnist_model")(images)
+
+
+def test_the_network_alone_does_not_need_what_exports_it():
+    result = run_python("import sys, hubconf\nprint('mnist_classification.export' in sys.modules)")
+    assert result.stdout == "False\n", result.stderr
 
 
 def test_the_reader_reads():

@@ -33,7 +33,7 @@ STANDS_ON: dict[str, set[str]] = {
     "augment": {"distributed", "recipes"},
     "optimizers": {"recipes"},
     "trained": {"device", "errors", "files", "model", "recipes"},
-    "export": {"errors", "files", "model", "trained"},
+    "export": {"device", "errors", "files", "model", "trained"},
     "run": {"data", "distributed", "errors", "files", "recipes", "trained"},
     "training": {
         *("augment", "data", "device", "distributed", "errors", "model", "optimizers", "progress"),
