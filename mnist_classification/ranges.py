@@ -35,6 +35,13 @@ POSITIVE = Range("a finite number above 0", lambda value: 0 < value < math.inf)
 BELOW_1 = Range("0 or more and below 1", lambda value: 0 <= value < 1)
 SHARE = up_to(1)
 
+# Settings that do nothing while another has that value.
+IDLE: dict[str, tuple[str, str | float]] = {
+    "adam_beta2": ("optim", "sgd"),
+    "sampling": ("images_per_epoch", 0),
+    "unsure_moves": ("unsure_margin", 0),
+}
+
 
 def check(owner: object) -> None:
     """Hold each setting of a recipe against its annotation: the type, and the choices or range.
@@ -52,6 +59,27 @@ def check(owner: object) -> None:
         for allowed in hint.__metadata__[1:]:
             if not allowed.holds(value):
                 raise RecipeError(f"got {field} {value}; expected {allowed.expected}")
+
+
+def check_effects(owner: type, different: dict[str, Any], current: dict[str, Any]) -> None:
+    """Refuse changes that do nothing, which would be the same recipe under another name.
+
+    A change of the other setting may leave one idle, as any recipe's default is.
+
+    Args:
+        owner: of the settings, with their defaults.
+        different: settings that are not a named recipe's.
+        current: all settings.
+
+    Raises:
+        RecipeError: names such a setting and the one that makes it idle.
+    """
+    for field, (other, value) in IDLE.items():
+        if field in different and current[other] == value and current[field] != vars(owner)[field]:
+            raise RecipeError(
+                f"got {field} {current[field]} with {other} {value}, where it does nothing; "
+                f"expected another {other}"
+            )
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from .ranges import (
     POSITIVE,
     SHARE,
     check,
+    check_effects,
     get_hints,
     up_to,
 )
@@ -61,7 +62,7 @@ class Recipe:
 
     name: Annotated[str, "what the recipe is called"]
     network: Annotated[str, "the network, by its name in model.py"]
-    num_epochs: Annotated[int, "passes over the training set; 0 = learn nothing", COUNT]
+    num_epochs: Annotated[int, "epochs, of images_per_epoch each; 0 = learn nothing", COUNT]
     batch_size: Annotated[int, "images per step", FROM_1]
     optim: Annotated[Literal["adam", "sgd"], "optimizer: Adam, or SGD with momentum"]
     learning_rate: Annotated[float, "step size, at its largest", POSITIVE]
@@ -286,6 +287,7 @@ def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
                 f"got {field} {value!r}; expected {kind.__name__}, such as {current[field]!r}"
             ) from None
     different = {field: value for field, value in current.items() if value != usual[field]}
+    check_effects(Recipe, different, current)
     suffix = "".join(f"+{field.replace('_', '-')}={v}" for field, v in sorted(different.items()))
     return replace(named, named.name + suffix, **different)
 

@@ -93,11 +93,21 @@ def test_a_change_of_a_change_is_named_after_what_it_is():
         ("sgd+schedule=cosine", "unknown schedule 'cosine'"),
         ("sgd+flip-probability=2", "got flip_probability 2.0; expected 0 to 1"),
         ("sgd+name=x", "unknown setting 'name'"),
+        ("sgd+adam-beta2=0.9", "got adam_beta2 0.9 with optim sgd, where it does nothing"),
+        ("decay+sampling=importance", "got sampling importance with images_per_epoch 0, where"),
+        ("decay+unsure-moves=8", "got unsure_moves 8 with unsure_margin 0, where"),
     ],
 )
 def test_wrong_recipes_are_refused_in_words(text, message):
     with pytest.raises(RecipeError, match=message):
         find_recipe(text)
+
+
+def test_a_change_may_leave_a_named_recipes_setting_idle():
+    for change in ("optim=sgd", "images-per-epoch=0", "unsure-margin=0"):
+        find_recipe(f"four-epochs+{change}")
+    find_recipe("four-epochs+images-per-epoch=0+sampling=uniform")  # its default
+    find_recipe("decay+images-per-epoch=1000+sampling=importance")
 
 
 @pytest.mark.parametrize("fields", [{}, {"surprise": 1}, {"batch_size": "x"}, {"augment": 3}])

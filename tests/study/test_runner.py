@@ -200,7 +200,7 @@ def test_a_damaged_file_in_the_way_stops_an_experiment_before_it_begins(data, re
 
 def test_a_name_longer_than_a_file_may_have_is_refused_before_anything_is_trained(data, tmp_path):
     fields = (
-        *("learning-rate", "filter-learning-rate", "adam-beta2", "label-smoothing", "pixel-mean"),
+        *("learning-rate", "filter-learning-rate", "momentum", "label-smoothing", "pixel-mean"),
         *("flip-probability", "gap-probability", "rotation-degrees", "stroke-strength", "shear"),
         *("contrast-share", "noise-share", "scale-share", "warmup-share"),
     )
