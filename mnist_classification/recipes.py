@@ -62,7 +62,7 @@ class Recipe:
 
     name: Annotated[str, "what the recipe is called"]
     network: Annotated[str, "the network, by its name in model.py"]
-    num_epochs: Annotated[int, "epochs, of images_per_epoch each; 0 = learn nothing", COUNT]
+    num_epochs: Annotated[int, "epochs, of images_per_epoch images each; 0 = learn nothing", COUNT]
     batch_size: Annotated[int, "images per step", FROM_1]
     optim: Annotated[Literal["adam", "sgd"], "optimizer: Adam, or SGD with momentum"]
     learning_rate: Annotated[float, "step size, at its largest", POSITIVE]

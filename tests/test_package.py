@@ -1,6 +1,7 @@
 """How the package is laid out: which module may import which, and what all of it offers."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,16 @@ def test_importing_the_package_imports_nothing_large():
         "print(sorted({'numpy', 'torch', 'onnxruntime', 'PIL', 'scipy'} & set(sys.modules)))"
     )
     assert result.stdout == "[]\n", result.stderr
+
+
+def test_licences_and_types_are_where_the_wheel_says():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "MIT AND CC-BY-SA-3.0"
+    texts = [(ROOT / name).read_text() for name in project["license-files"]]
+    assert [("MIT" in text, "CC BY-SA 3.0" in text) for text in texts] == [
+        *[(True, False), (True, True)]
+    ]
+    assert (PACKAGE / "py.typed").exists()
 
 
 def test_the_three_core_files_are_short():
