@@ -273,6 +273,49 @@ async def test_the_paper_stays_where_it_is_however_many_rows_are_read(page):
     assert await page.eval_on_selector("#room", fits)
 
 
+SHOW_ROWS = """(count) => {
+  const probabilities = Array(10).fill(0.1);
+  const digit = { label: 1, probability: 1, probabilities, sure: true };
+  show(Array(count).fill({ text: "1", sure: true, digits: [digit] }), true); }"""
+
+
+@in_browser
+async def test_of_many_rows_each_can_be_scrolled_to(page):
+    await page.evaluate(SHOW_ROWS, 10)
+    above = """(room) => {
+      room.scrollTop = 0;
+      return room.getBoundingClientRect().top
+        - find("answer").firstChild.getBoundingClientRect().top; }"""
+    assert await page.eval_on_selector("#room", above) <= 0
+    below = """(room) => {
+      room.scrollTop = room.scrollHeight;
+      return find("answer").lastChild.getBoundingClientRect().bottom
+        - room.getBoundingClientRect().bottom; }"""
+    assert await page.eval_on_selector("#room", below) <= 0
+    found = await Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    await page.evaluate(SHOW_ROWS, 1)
+    middle = """(name) => {
+      const { top, bottom } = find(name).getBoundingClientRect();
+      return (top + bottom) / 2; }"""
+    places = [await page.evaluate(middle, name) for name in ("room", "answer", "verdict")]
+    assert places == pytest.approx(places[:1] * 3, abs=1)
+
+
+@in_browser
+async def test_the_answer_is_fitted_anew_when_the_window_changes(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    await page.evaluate(SHOW_ROWS, 2)
+    large = await page.eval_on_selector("#answer", "(answer) => getComputedStyle(answer).fontSize")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+    small = await page.eval_on_selector("#answer", "(answer) => getComputedStyle(answer).fontSize")
+    assert float(small[:-2]) < float(large[:-2])
+    fits = "(room) => room.scrollHeight <= room.clientHeight"
+    assert await page.eval_on_selector("#room", fits)
+    await page.context.close()
+
+
 @in_browser
 async def test_what_was_cleared_meanwhile_is_not_shown(chromium, page_file):
     page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
@@ -388,6 +431,48 @@ async def test_nothing_is_wider_than_the_window_and_buttons_fit_a_thumb(page):
         box = await page.locator(name).bounding_box()
         assert min(box["width"], box["height"]) >= 44
         assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+@in_browser
+async def test_on_the_narrowest_phone_all_buttons_are_there(chromium, page_file):
+    narrow = PHONE | {"viewport": {"width": 320, "height": 568}}
+    page = await open_page(chromium, page_file.as_uri(), [], **narrow)
+    edge = await page.eval_on_selector(".tools", "(e) => e.getBoundingClientRect().right")
+    for text_size in ("100%", "200%"):
+        await page.evaluate(f"document.documentElement.style.fontSize = '{text_size}'")
+        for name in ("#undo", "#clear", "#open"):
+            box = await page.locator(name).bounding_box()
+            assert box["x"] + box["width"] <= edge
+            assert min(box["width"], box["height"]) >= 44
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.context.close()
+
+
+COLOURS = """(names) => {
+  const style = getComputedStyle(document.body);
+  return names.map((name) => style.getPropertyValue(name)); }"""
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True, ids=["desktop"])
+@in_browser
+async def test_bars_stand_out_from_what_is_behind_them(page):
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        written = await page.evaluate(COLOURS, ["--bar", "--accent", "--rule"])
+        colours = np.array([list(bytes.fromhex(colour.strip("# "))) for colour in written]) / 255
+        linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+        bar, chosen, behind = linear @ [0.2126, 0.7152, 0.0722] + 0.05  # as WCAG 2.2 has it
+        for front in (bar, chosen):
+            assert max(front, behind) / min(front, behind) >= 3
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True, ids=["desktop"])
+@in_browser
+async def test_regions_that_speak_are_there_before_they_do(page):
+    regions = "(all) => all.map((region) => [region.id, getComputedStyle(region).display])"
+    shown = await page.eval_on_selector_all("[role=status], [aria-live]", regions)
+    assert ["notice", "block"] in shown
+    assert not [name for name, display in shown if display == "none"]
 
 
 @in_browser

@@ -77,6 +77,7 @@ function resize() {
   }
   draw();
   drawBoxes();
+  fit();
 }
 
 let drawing = 0;
@@ -290,9 +291,9 @@ function show(rows, final, empty = emptyWords(rows)) {
   const sure = written.length > 0 && written.every((row) => row.sure);
   answer.className = written.length ? "" : "empty";
   answer.replaceChildren(...(written.length ? spellRows(written) : [empty]));
-  fit(answer);
   verdict.textContent = written.length ? (sure ? "sure" : "not sure") : "";
   verdict.className = sure ? "sure" : "unsure";
+  fit();
   showDigits(written);
   if (final) {
     showSeen(rows);
@@ -301,13 +302,17 @@ function show(rows, final, empty = emptyWords(rows)) {
   }
 }
 
-// Make what is read as large as there is room for.
-function fit(answer) {
+// Make what is read as large as there is room for; what is still too much is scrolled, also by keys.
+function fit() {
+  const answer = find("answer");
+  const room = find("room");
+  const overflows = () => room.scrollHeight > room.clientHeight;
   answer.style.fontSize = "";
   const largest = parseFloat(getComputedStyle(answer).fontSize);
-  const room = find("room");
-  for (let share = 0.85; share > 0.3 && room.scrollHeight > room.clientHeight; share *= 0.85)
+  for (let share = 0.85; share > 0.3 && overflows(); share *= 0.85)
     answer.style.fontSize = `${share * largest}px`;
+  if (overflows()) room.tabIndex = 0;
+  else room.removeAttribute("tabindex");
 }
 
 const emptyWords = (rows) => (rows.length ? "No digit that I know" : "Nothing here yet");
