@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import numpy as np
@@ -523,9 +524,10 @@ def server():
         yield server
 
 
-DROP = """([kind, bytes, type]) => {
+DROP = """([kind, files, type]) => {
   const transfer = new DataTransfer();
-  transfer.items.add(new File([Uint8Array.from(bytes)], "number.png", { type }));
+  for (const bytes of files)
+    transfer.items.add(new File([Uint8Array.from(bytes)], "number.png", { type }));
   const options = { bubbles: true, cancelable: true };
   dispatchEvent(kind === "drop" ? new DragEvent("drop", { ...options, dataTransfer: transfer })
     : new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
@@ -539,7 +541,7 @@ async def hand_over(page, kind, content=PICTURE, media="image/png"):
         chooser = await chosen.value
         await chooser.set_files({"name": "number.png", "mimeType": media, "buffer": content})
     else:
-        await page.evaluate(DROP, [kind, list(content), media])
+        await page.evaluate(DROP, [kind, [list(content)], media])
 
 
 @in_browser
@@ -637,6 +639,86 @@ async def test_a_server_that_is_gone_is_said_and_drawing_goes_on(chromium):
     await draw_line(page, *ONE)
     assert (await wait_for_answer(page))[0] == "1"
     await page.context.close()
+
+
+@in_browser
+async def test_a_file_that_is_gone_is_not_taken_for_a_server_that_is_gone(
+    chromium, server, tmp_path
+):
+    page = await open_page(chromium, server.url, [])
+    path = tmp_path / "number.png"
+    path.write_bytes(PICTURE)
+    chosen = await page.evaluate_handle("Object.assign(element('input'), { type: 'file' })")
+    await chosen.as_element().set_input_files(path)
+    path.unlink()
+    await chosen.evaluate("(input) => offer(input.files)")
+    await page.locator("#answer:has-text('The picture was not read')").wait_for()
+    assert (await page.inner_text("#notice")).startswith("This file can't be read.")
+    await page.context.close()
+
+
+@in_browser
+async def test_of_several_pictures_the_first_is_read_and_the_page_says_so(chromium, server):
+    page = await open_page(chromium, server.url, [])
+    await page.evaluate(DROP, ["drop", [list(PICTURE), [1, 2, 3]], "image/png"])
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    assert await page.inner_text("#notice") == "Only the first of these pictures is read."
+    await hand_over(page, "drop")
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    assert await page.inner_text("#notice") == ""
+    await page.context.close()
+
+
+@pytest.fixture
+def files_only(page_file):
+    """The address of the page on a web server that only has files."""
+    handler = functools.partial(SilentHandler, directory=page_file.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{host.server_port}/{page_file.name}"
+        host.shutdown()
+        thread.join()
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))  # else the connection breaks at times
+        self.send_error(501)
+
+
+@in_browser
+async def test_where_only_files_are_served_a_picture_needs_the_server_too(chromium, files_only):
+    page = await open_page(chromium, files_only, [])
+    await hand_over(page, "drop")
+    await page.locator("#answer:has-text('The picture was not read')").wait_for()
+    assert "Pictures are read by the server" in await page.inner_text("#notice")
+    await page.context.close()
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True, ids=["desktop"])
+@in_browser
+async def test_the_paper_offers_itself_to_files_not_to_text(page):
+    drag = """(make) => {
+      const dataTransfer = new DataTransfer();
+      if (make) dataTransfer.items.add(new File([], "number.png", { type: "image/png" }));
+      else dataTransfer.setData("text/plain", "7");
+      dispatchEvent(new DragEvent("dragover", { dataTransfer }));
+      return paper.classList.contains("offered"); }"""
+    assert await page.evaluate(drag, True)
+    assert not await page.evaluate(drag, False)
+
+
+@in_browser
+async def test_without_scripts_the_page_says_what_is_missing(chromium, page_file):
+    context = await chromium.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(page_file.as_uri())
+    assert await page.is_visible("noscript p")
+    await context.close()
 
 
 @in_browser

@@ -464,17 +464,20 @@ function notice(words) {
   find("notice").textContent = words || broken;
 }
 
+const NO_SERVER =
+  "Pictures are read by the server: start `mnist serve` and open the page from there.";
 const UNSHOWN = "This browser can't show such a picture; the server reads it.";
 
-async function readPicture(file) {
+async function readPicture(file, remark = "") {
   if (!served) {
-    notice("Pictures are read by the server: start `mnist serve` and open the page from there.");
+    notice(NO_SERVER);
     return;
   }
   pointer = null;
   if (cursor) cursor.down = false;
   strokes = [];
   closePhoto(); // an earlier one
+  notice(remark);
   const number = ++reading;
   const photo = find("photo");
   photo.src = URL.createObjectURL(file);
@@ -486,28 +489,37 @@ async function readPicture(file) {
   upload = new AbortController();
   const answer = await askServer(file, upload);
   if (number !== reading) return; // another picture came, or it was put away
-  notice(answer.error ?? (photo.complete && !photo.naturalWidth ? UNSHOWN : ""));
+  notice(answer.error ?? (photo.complete && !photo.naturalWidth ? UNSHOWN : remark));
   const rows = (answer.lines ?? []).map((line) => ({ ...line, digits: line.digits ?? [] }));
   show(rows, true, answer.error ? "The picture was not read" : "No digit on this picture");
   boxes = rows.flatMap((row) => row.digits).filter((digit) => digit.box);
   drawBoxes();
 }
 
+const MUTE = [200, 404, 405, 501]; // of a host that has files only, and so no words for this page
+
 // What the server says; `error` where it says nothing, or nothing that can be understood.
 async function askServer(file, stop) {
+  let body;
+  try {
+    body = new Blob([await file.arrayBuffer()], { type: file.type });
+  } catch {
+    return { error: "This file can't be read. Is it a folder, or was it changed or deleted?" };
+  }
   let response;
   const late = setTimeout(() => stop.abort(), 90000);
   try {
-    response = await fetch("read", { method: "POST", body: file, signal: stop.signal });
+    response = await fetch("read", { method: "POST", body, signal: stop.signal });
   } catch {
     return { error: "The server does not answer. Is `mnist serve` still running?" };
   } finally {
     clearTimeout(late);
   }
   const answer = await response.json().catch(() => null);
-  const said = answer?.error ?? answer?.detail;
   if (response.ok && answer && !answer.error) return answer;
-  return { error: typeof said === "string" ? said : `The server can't read it (${response.status}).` };
+  if (typeof answer?.error === "string") return answer;
+  if (!answer && MUTE.includes(response.status)) return { error: NO_SERVER };
+  return { error: `The server can't read it (${response.status}).` };
 }
 
 function closePhoto() {
@@ -544,12 +556,12 @@ function drawBoxes() {
 }
 
 // Where the system knows no type, as some do of HEIC, the server says whether it is a picture.
-const pictureIn = (items) =>
-  [...(items ?? [])].find((file) => file.type.startsWith("image/") || !file.type);
+const picturesIn = (files) =>
+  [...(files ?? [])].filter((file) => file.type.startsWith("image/") || !file.type);
 
 function offer(files) {
-  const file = pictureIn(files);
-  if (file) readPicture(file);
+  const [file, ...others] = picturesIn(files);
+  if (file) readPicture(file, others.length ? "Only the first of these pictures is read." : "");
   else if (files?.length) notice("That is no picture.");
 }
 
@@ -568,7 +580,7 @@ find("file").addEventListener("change", ({ target }) => {
 addEventListener("paste", (event) => offer(event.clipboardData?.files));
 addEventListener("dragover", (event) => {
   event.preventDefault();
-  paper.classList.add("offered");
+  paper.classList.toggle("offered", event.dataTransfer.types.includes("Files"));
 });
 addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) paper.classList.remove("offered");
