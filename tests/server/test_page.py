@@ -226,6 +226,53 @@ async def test_the_space_bar_waits_while_the_mouse_draws(chromium, page_file):
 
 
 @in_browser
+async def test_ink_stays_on_the_paper_when_the_pen_leaves_it(page):
+    await draw_line(page, (0.3, 0.2), (0.3, -0.2), (1.1, -0.2))
+    _, size = await place_of_paper(page)
+    (stroke,) = await page.evaluate("strokes")
+    assert (np.array(stroke) >= 0).all()
+    assert (np.array(stroke) <= np.array(size) + 1e-3).all()
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True, ids=["desktop"])
+@in_browser
+async def test_control_and_the_key_of_z_undo_in_every_script(page):
+    press = """([key, code]) => {
+      strokes = [[[9, 9]]];
+      dispatchEvent(new KeyboardEvent("keydown", { key, code, ctrlKey: true }));
+      return !strokes.length; }"""
+    keys = {("z", "KeyZ"): True, ("z", "KeyY"): True, ("я", "KeyZ"): True}
+    keys |= {("y", "KeyZ"): False, ("w", "KeyZ"): False, (";", "KeyZ"): False, ("я", "KeyQ"): False}
+    for key, undoes in keys.items():
+        assert await page.evaluate(press, list(key)) == undoes, key
+
+
+@in_browser
+async def test_ink_is_as_sharp_as_the_screen_that_it_is_moved_to(chromium, page_file):
+    page = await open_page(chromium, page_file.as_uri(), [], **DESKTOP)
+    session = await page.context.new_cdp_session(page)
+    before = await page.evaluate("pad.clientWidth")
+    for width, ratio in ((1281, 2), (1280, 1.25)):  # without a new width Chromium tells no page
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": ratio, "mobile": False}
+        await session.send("Emulation.setDeviceMetricsOverride", metrics)
+        await page.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+        pixels, width = await page.evaluate("[pad.width, pad.clientWidth]")
+        assert width == before
+        assert pixels == pytest.approx(ratio * width, abs=1)
+    await page.context.close()
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True, ids=["desktop"])
+@in_browser
+async def test_beside_a_row_that_is_not_read_nothing_is_sure(page):
+    verdicts = """(texts) => {
+      show(texts.map((text) => ({ text, sure: text !== "", digits: [] })), true);
+      return find("verdict").textContent; }"""
+    for texts, verdict in {("1",): "sure", ("1", ""): "not sure", ("",): "", (): ""}.items():
+        assert await page.evaluate(verdicts, list(texts)) == verdict
+
+
+@in_browser
 async def test_undo_takes_back_one_stroke_and_clear_all(page):
     assert await page.inner_text("#answer") == "Nothing here yet"
     assert await page.is_disabled("#undo")
@@ -324,10 +371,15 @@ async def test_what_was_cleared_meanwhile_is_not_shown(chromium, page_file):
     await wait_for_answer(page)
     shown = await page.evaluate("""() => {
       reader = { postMessage() {} }; // the answer to this question comes when it is too late
-      asked = { whole: true, since: 0 };
-      clear();
-      answered([{ text: "7", sure: true, digits: [] }]);
-      return [find("answer").textContent, find("spoken").textContent]; }""")
+      const late = (meanwhile) => {
+        ask({ whole: true });
+        send();
+        meanwhile();
+        const digits = [{ label: 7, probability: 1, probabilities: Array(10).fill(0), sure: true }];
+        answered([{ text: "7", sure: true, digits }]);
+        return find("answer").textContent + find("spoken").textContent; };
+      const anew = () => { strokes.push([[9, 9]]); changed(); };
+      return [late(clear), late(() => { clear(); anew(); }), late(() => { undo(); anew(); })]; }""")
     assert "7" not in "".join(shown)
     await page.context.close()
 
@@ -390,13 +442,16 @@ async def test_a_number_can_be_drawn_and_undone_by_keyboard(chromium, page_file)
     page = await open_page(chromium, page_file.as_uri(), complaints, **DESKTOP)
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.id") == "pad"
+    assert (await page.locator("#keys").bounding_box())["height"] > 10  # to be read
     for _ in range(4):
         await page.keyboard.down(" ")  # held down, which counts once
     await page.keyboard.up(" ")
+    assert await page.inner_text("#pen") == "pen down"
     for _ in range(14):
         await page.keyboard.press("ArrowDown")
     await page.keyboard.press(" ")
     assert (await wait_for_answer(page))[0] == "1"
+    assert await page.inner_text("#pen") == "pen up"
     assert await page.inner_text("#spoken") in ("1, sure", "1, not sure")
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.id") == "undo"
@@ -561,6 +616,26 @@ async def test_a_picture_is_read_by_the_server(chromium, server):
         await draw_line(page, *ONE)
     assert (await wait_for_answer(page))[0] == "1"
     assert complaints == []
+    await page.context.close()
+
+
+@in_browser
+async def test_a_finger_scrolls_over_a_picture_and_leaves_it(chromium, server):
+    page = await open_page(chromium, server.url, [], **PHONE)
+    await hand_over(page, "drop")
+    await page.locator(f"#answer:has-text('{KNOWN_TEXT}')").wait_for()
+    await draw_line(page, (0.5, 0.5), (0.5, 0.5))
+    scrolled = await page.evaluate_handle("[new Promise((go) => addEventListener('scroll', go))]")
+    await draw_line(page, (0.5, 0.9), (0.5, -0.1))
+    await asyncio.wait_for(scrolled.evaluate("([event]) => event.then(() => 1)"), 10)
+    assert await page.is_visible("#photo")
+    assert await page.inner_text("#answer") == KNOWN_TEXT
+    assert await page.evaluate("strokes.length") == 0
+    await page.click("#clear")
+    await page.evaluate("scrollTo(0, 0)")
+    await draw_line(page, *ONE)
+    assert (await wait_for_answer(page))[0] == "1"
+    assert await page.evaluate("scrollY") == 0
     await page.context.close()
 
 

@@ -14,6 +14,7 @@ let pointer = null; // the one that is drawing
 let palm = false; // whether that is a touch, which may be a hand's before its pen is there
 let penSeen = -Infinity; // when a pen was last at the paper
 let cursor = null; // where the keyboard's pen is, and whether it is down
+let removals = 0; // how often strokes were taken away: an answer from before is about other ones
 
 const penWidth = () => Math.min(14, Math.max(4, size.height * 0.03));
 
@@ -80,6 +81,13 @@ function resize() {
   fit();
 }
 
+// Zoom, or a move to another screen, changes the pixels and may leave the paper's size.
+function watchRatio() {
+  const change = () => { resize(); watchRatio(); };
+  const same = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  same.addEventListener("change", change, { once: true });
+}
+
 let drawing = 0;
 function drawSoon() {
   if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; draw(); });
@@ -93,14 +101,18 @@ function changed(options) {
 
 // ---- The pen
 
+const within = (place, end) => Math.min(end, Math.max(0, place));
+
 function addPoints(event) {
   const bounds = pad.getBoundingClientRect();
   const merged = event.getCoalescedEvents?.() ?? [];
   const stroke = strokes.at(-1);
   for (const { clientX, clientY } of merged.length ? merged : [event]) {
-    const point = [clientX - bounds.left, clientY - bounds.top];
+    // A captured pointer may leave the paper, its ink may not: there nobody sees it.
+    const x = within(clientX - bounds.left, size.width);
+    const y = within(clientY - bounds.top, size.height);
     const last = stroke.at(-1);
-    if (!last || Math.hypot(point[0] - last[0], point[1] - last[1]) >= 0.5) stroke.push(point);
+    if (!last || Math.hypot(x - last[0], y - last[1]) >= 0.5) stroke.push([x, y]);
   }
 }
 
@@ -108,16 +120,19 @@ const HAND = 1000; // milliseconds after a pen in which a touch is the hand that
 
 pad.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
+  // Over a picture a finger or pen scrolls; Clear puts it away, and a mouse that writes.
+  if (event.pointerType !== "mouse" && !find("photo").hidden) return;
   if (event.pointerType === "touch" && event.timeStamp - penSeen < HAND) return;
   if (pointer !== null) {
     if (!palm || event.pointerType !== "pen") return; // a second finger
-    strokes.pop(); // the hand was there before its pen
+    keep(strokes.length - 1); // the hand was there before its pen
   }
   event.preventDefault();
   pad.focus({ preventScroll: true, focusVisible: false });
   pad.setPointerCapture(event.pointerId);
   pointer = event.pointerId;
   palm = event.pointerType === "touch";
+  putPen(false);
   cursor = null;
   closePhoto();
   strokes.push([]);
@@ -139,7 +154,7 @@ pad.addEventListener("pointermove", (event) => {
 function lift(event) {
   if (event.pointerId !== pointer) return;
   pointer = null;
-  if (event.type === "pointercancel") strokes.pop(); // the browser took it for something else
+  if (event.type === "pointercancel") keep(strokes.length - 1); // the browser has taken it over
   changed({ whole: true, since: event.timeStamp });
 }
 for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
@@ -156,10 +171,10 @@ pad.addEventListener("keydown", (event) => {
   if (!way && event.repeat) return; // the space bar is held
   cursor ??= { x: size.width * 0.1, y: size.height * 0.25, down: false };
   if (way) {
-    cursor.x = Math.min(size.width, Math.max(0, cursor.x + way[0] * step));
-    cursor.y = Math.min(size.height, Math.max(0, cursor.y + way[1] * step));
+    cursor.x = within(cursor.x + way[0] * step, size.width);
+    cursor.y = within(cursor.y + way[1] * step, size.height);
   } else {
-    cursor.down = !cursor.down;
+    putPen(!cursor.down);
     if (cursor.down) {
       closePhoto();
       strokes.push([]);
@@ -171,25 +186,44 @@ pad.addEventListener("keydown", (event) => {
 });
 for (const kind of ["focus", "blur"]) pad.addEventListener(kind, draw);
 
+// The keyboard's pen; who can't see it hears of it.
+function putPen(down) {
+  if (!cursor || cursor.down === down) return;
+  cursor.down = down;
+  find("pen").textContent = down ? "pen down" : "pen up";
+}
+
+function keep(count) {
+  strokes.length = count;
+  removals++;
+}
+
 function undo() {
   if (pointer !== null || !strokes.length) return;
-  if (cursor) cursor.down = false;
-  strokes.pop();
+  putPen(false);
+  keep(strokes.length - 1);
   changed({ whole: true });
 }
 
-function clear() {
+function wipe() {
   pointer = null;
-  if (cursor) cursor.down = false;
-  strokes = [];
+  putPen(false);
+  keep(0);
   closePhoto();
+}
+
+function clear() {
+  wipe();
   changed({ whole: true });
 }
+
+// Z, or in a script without one, as я, what is in its place.
+const isZ = ({ key, code }) => key.toLowerCase() === "z" || (code === "KeyZ" && key > "~");
 
 find("undo").addEventListener("click", undo);
 find("clear").addEventListener("click", clear);
 addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && isZ(event)) {
     event.preventDefault();
     undo();
   }
@@ -241,7 +275,7 @@ function plan() {
 }
 
 function send() {
-  asked = next;
+  asked = { ...next, removals };
   next = null;
   reader.postMessage({
     strokes: strokes.filter((stroke) => stroke.length),
@@ -253,11 +287,11 @@ function send() {
 }
 
 function answered(rows) {
-  const { whole, rested, since } = asked;
+  const { whole, rested, since, removals: before } = asked;
   const doubtful = whole && !rested && rows.some((row) => row.doubtful);
   asked = null;
   free = performance.now();
-  const gone = next && !strokes.length; // what it is about was cleared meanwhile
+  const gone = before !== removals; // what it is about was cleared meanwhile
   if (find("photo").hidden && !gone) {
     show(rows, whole && !doubtful && !next);
     if (!rested && rows.length) {
@@ -288,7 +322,7 @@ function show(rows, final, empty = emptyWords(rows)) {
   const written = rows.filter((row) => row.text);
   const answer = find("answer");
   const verdict = find("verdict");
-  const sure = written.length > 0 && written.every((row) => row.sure);
+  const sure = written.length > 0 && rows.every((row) => row.text && row.sure);
   answer.className = written.length ? "" : "empty";
   answer.replaceChildren(...(written.length ? spellRows(written) : [empty]));
   verdict.textContent = written.length ? (sure ? "sure" : "not sure") : "";
@@ -473,10 +507,7 @@ async function readPicture(file, remark = "") {
     notice(NO_SERVER);
     return;
   }
-  pointer = null;
-  if (cursor) cursor.down = false;
-  strokes = [];
-  closePhoto(); // an earlier one
+  wipe();
   notice(remark);
   const number = ++reading;
   const photo = find("photo");
@@ -594,6 +625,7 @@ addEventListener("drop", (event) => {
 // ---- Start
 
 new ResizeObserver(resize).observe(paper);
+watchRatio();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   draw();
   drawBoxes();
