@@ -178,6 +178,13 @@ def ticks_and_a_ring() -> bytes:
     return encode(page, "PNG")
 
 
+def scans(count: int) -> bytes:
+    """Return 49 blank megapixels as a JPEG whose last scan comes so many times more."""
+    whole = encode(Image.new("L", (7_000, 7_000), 255), "JPEG", progressive=True)
+    body, end = whole[:-2], whole[-2:]
+    return body + body[body.rindex(b"\xff\xc4") :] * count + end
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "small.png": lambda: encode(photo((60, 40)), "PNG"),
     # whole photos of 20 megapixels
@@ -210,6 +217,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "19 rows of 101 digits.png": crowd,
     "43 rows of ticks.png": ticks,
     "60 rows of ticks and a ring.png": ticks_and_a_ring,
+    "10,000 scans.jpg": lambda: scans(10_000),
     "comments.pbm": lambda: b"P1\n1 1\n" + b"#\n" * 2**19 + b"1\n",
     "49 megapixels of 254 levels.pgm": lambda: b"P5\n7000 7000\n254\n" + bytes(49_000_000),
     # headers that lie, files cut off

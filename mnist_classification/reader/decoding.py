@@ -26,7 +26,8 @@ class Decoded:
     Attributes:
         text: the digits.
         probability: of the whole text, the mean over the views.
-        probabilities: (N, 10) float32, for each digit, were the others as they are.
+        probabilities: (N, 10) float32, for each digit, were the others as they are; of more than
+            MOST digits, of the step where it was seen best, in the first view.
         spans: (N, 2) first step of each digit and the one after its last, in the first view.
     """
 
@@ -67,7 +68,7 @@ def put_in(views: list[np.ndarray], decoded: Decoded, places: list[int]) -> Deco
     for place in reversed(places) if len(text) <= MOST else ():
         longer = [text[:place] + str(digit) + text[place:] for digit in range(10)]
         scores = score_texts(views, longer)
-        if scores.max() >= LIKELY * probability:
+        if scores.max() >= max(LIKELY * probability, TINY):
             text, probability = longer[int(scores.argmax())], float(scores.max())
     return decoded if text == decoded.text else _refine(views, text, probability)
 

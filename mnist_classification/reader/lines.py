@@ -142,8 +142,7 @@ def find_rows(marks: np.ndarray) -> list[Region]:
     high = boxes[:, 3] - boxes[:, 1]
     large = (high >= SMALLEST * high.max()) & (high >= ink.MIN_HEIGHT)
     rows = _group(boxes[large])
-    for box in boxes[~large]:  # points, dashes, parts of digits: with the row that they are in
-        _attach(box, rows)
+    _attach(boxes[~large], rows)  # points, dashes, parts of digits
     rows.sort(key=lambda row: _around(row)[1] + _around(row)[3])
     return [_fit(np.array(row)) for row in rows[:MAX_LINES]]
 
@@ -151,24 +150,26 @@ def find_rows(marks: np.ndarray) -> list[Region]:
 def _group(boxes: np.ndarray) -> list[list[np.ndarray]]:
     """Put boxes, (N, 4), into rows: those that stand beside one another, not below."""
     rows: list[list[np.ndarray]] = []
+    extents: list[tuple[float, float]] = []  # each row's top and bottom
     for box in boxes[np.argsort(boxes[:, 1] + boxes[:, 3])]:
         middle = (box[1] + box[3]) / 2
-        for row in rows:
-            _, top, _, bottom = _around(row)
+        for number, (top, bottom) in enumerate(extents):
             if top < middle < bottom or box[1] < (top + bottom) / 2 < box[3]:
-                row.append(box)
+                rows[number].append(box)
+                extents[number] = min(top, box[1]), max(bottom, box[3])
                 break
         else:
             rows.append([box])
+            extents.append((box[1], box[3]))
     return rows
 
 
-def _attach(box: np.ndarray, rows: list[list[np.ndarray]]) -> None:
+def _attach(boxes: np.ndarray, rows: list[list[np.ndarray]]) -> None:
+    """Add boxes, (N, 4), to each row that they are in, or beside by no more than its height."""
     for row in rows:
         left, top, right, bottom = _around(row)
-        near = box[0] < right + (bottom - top) and box[2] > left - (bottom - top)
-        if near and box[1] < bottom and box[3] > top:
-            row.append(box)
+        near = (boxes[:, 0] < right + (bottom - top)) & (boxes[:, 2] > left - (bottom - top))
+        row += list(boxes[near & (boxes[:, 1] < bottom) & (boxes[:, 3] > top)])
 
 
 def _around(row: list[np.ndarray]) -> np.ndarray:

@@ -27,6 +27,7 @@ MAX_BYTES_AT_ONCE = MAX_PIXELS  # of WebP, AVIF and HEIC, compressed well and re
 # What Pillow decodes in Python, pixel by pixel or, of comments, worse: a second for so much.
 SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain", "qoi")
 MAX_BYTES_SLOW, MAX_PIXELS_SLOW = 200_000, 1_000_000
+MAX_SCANS = 50  # of a JPEG; each takes as long as decoding all of it once, and may be of 70 bytes
 MAX_SIDE = 1024  # pixels kept; a digit that fills a quarter of the page still has 100 of them
 LONGEST_SIDE = 2 * MAX_SIDE  # of what is more than twice as long as wide, such as a till roll
 # Of what is opaque: its rim, as a share of the root of its area; how much of paper is not rim; how
@@ -186,6 +187,12 @@ def _open(file: BinaryIO) -> Image.Image:
             f"and {image.width}×{image.height} pixels; expected at most "
             f"{MAX_BYTES_SLOW // 1000} kB and a megapixel; try a PNG copy"
         )
+    scans = _count_scans(file) if image.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS:
+        raise PictureError(
+            f"got a JPEG of {scans:,} scans, which takes long to decode; expected at most "
+            f"{MAX_SCANS}; try to save it anew"
+        )
     try:
         frames = bool(getattr(image, "is_animated", False))
     except Exception:
@@ -195,6 +202,17 @@ def _open(file: BinaryIO) -> Image.Image:
             "got an animation or several pages; expected one picture; try to save one as PNG"
         )
     return image
+
+
+def _count_scans(file: BinaryIO) -> int:
+    """Return how often a JPEG goes over its pixels, those of its previews among them."""
+    place, scans, last = file.tell(), 0, b""
+    file.seek(0)
+    while part := file.read(1 << 20):
+        scans += (last + part).count(b"\xff\xda")
+        last = part[-1:]
+    file.seek(place)
+    return scans
 
 
 def is_heic(start: bytes) -> bool:

@@ -9,6 +9,7 @@ views of several sizes if the first leaves doubt, and the guess stands whose num
 probable.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -52,8 +53,10 @@ class Digit:
 
     Attributes:
         label: 0 to 9.
-        probability: of that label, were the line's other digits as they are read.
-        probabilities: (10,) float32.
+        probability: of that label, were the line's other digits as they are read; as the networks
+            have it, not calibrated as a line's is. Of a line of more than 16 digits, at the step
+            where it was seen best.
+        probabilities: (10,) float32, likewise.
         sure: whether the probability, calibrated as a line's is, reaches the model's threshold;
             in a sure line of up to 16 digits all of them are sure.
         box: (left, top, right, bottom) in pixels of the picture, upright.
@@ -84,7 +87,7 @@ class Line:
 
     Attributes:
         text: its digits; points, commas and signs are not read.
-        probability: that all of it is right, and nothing is missing.
+        probability: calibrated, that all of it is right, and nothing is missing.
         sure: whether the probability reaches the model's threshold.
         box: (left, top, right, bottom) in pixels of the picture, around the digits.
         digits: from the left.
@@ -217,7 +220,7 @@ class Reader:
             page, lines = self._read_filled(page, lines)
         for other in self._other_pages(pixels) if _worst(lines) < ENOUGH else ():
             found = self._read_page(other)
-            if _worst(found) > _worst(lines) and len(found) >= _count_probable(lines):
+            if _worst(found) > _worst(lines) and _count_probable(found) >= _count_probable(lines):
                 page, lines = other, found
         return page, lines
 
@@ -252,11 +255,16 @@ class Reader:
         if bare is None:
             return lines
         more = self._read_guesses(bare)
-        if not lines:
-            return more
         missing = Counter(_texts(lines)) - Counter(_texts(more))
-        better = len(more) > len(lines) and not missing and _worst(more) >= HARDLY
-        return more if better else lines
+        if len(more) > len(lines) and not missing and _worst(more) >= HARDLY:
+            return more
+        # Or as much in lines with a ring: by itself it looks like a 0, and so does a 0 with a slash
+        # among other digits, which is none.
+        ringed = [len(line.decoded.text) for line in lines if is_ring(line, self.stages)]
+        before, after = (len("".join(_texts(found))) for found in (lines, more))
+        surer = 1 in ringed or _worst(more) > _worst(lines)
+        better = after > before or (after == before and surer)
+        return more if ringed and better and _worst(more) >= HARDLY else lines
 
     def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
@@ -276,11 +284,7 @@ class Reader:
             if region not in seen:
                 seen[region] = read_region(self.recognizer, darkness, region)
         read = [seen[region] for region in regions if seen[region].decoded.text]
-        return [
-            line
-            for line in read
-            if not (is_blot(line) or is_ring(line, self.stages) or is_shade(line, page.ink))
-        ]
+        return [line for line in read if not (is_blot(line) or is_shade(line, page.ink))]
 
     def describe(self, page: Page, lines: list[Seen], scale: Scale) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
@@ -325,7 +329,8 @@ def read_region(recognizer: Recognizer, darkness: np.ndarray, region: Region) ->
         decoded = decode(views)
         places = find_passed_over(strip, decoded.spans)
         if not decoded.text:  # as words should be read
-            alone = put_in(by_first, decode(by_first), places)
+            alone = decode(by_first)
+            alone = alone if alone.text else put_in(by_first, alone, places)
             if len(alone.text) == 1:  # but they have more letters than one
                 return Seen(strip, alone)
         decoded = put_in(views, decoded, places)
@@ -463,7 +468,8 @@ def _on_picture(strip: Strip, place: Box, page: Page, scale: Scale) -> Box:
     corners = [strip.to_page(x, y) for x in (left, right) for y in (top, bottom)]
     height, width = (side - 2 * page.margin for side in page.pixels.shape[:2])
     x, y = (np.clip(np.array(corners) - page.margin, 0, (width, height)) * scale).T
-    return round(x.min()), round(y.min()), round(x.max()), round(y.max())
+    left, top, right, bottom = x.min(), y.min(), x.max(), y.max()
+    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
 
 def _cut_out(strip: Strip, place: Box) -> np.ndarray:

@@ -118,6 +118,12 @@ def test_a_digit_that_nothing_speaks_for_is_not_put_in():
     assert put_in([view], found, [1]) is found
 
 
+def test_nothing_is_put_in_where_all_is_impossible():
+    view = np.full((900, 11), 1e-12)
+    found = decode([view])
+    assert put_in([view], found, [0]) is found
+
+
 def test_a_long_text_costs_no_gigabytes():
     digits = [3, 1] * 150
     tracemalloc.start()

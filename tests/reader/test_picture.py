@@ -231,6 +231,7 @@ HOSTILE = {  # how each is made: all at once take seconds
     "bomb in a tile of text": (FILES["tile of text.tif"], "a tile's size is no number"),
     "bomb of comments": (FILES["comments.pbm"], "1,049 kB and 1×1 pixels; .* try a PNG copy"),
     "bomb of levels": (FILES["49 megapixels of 254 levels.pgm"], "takes long to decode"),
+    "bomb of scans": (FILES["10,000 scans.jpg"], "JPEG of 10,006 scans"),
     "bomb in an icon": (FILES["81 megapixels.ico"], "expected a picture"),
     "81 megapixels": (FILES["81 megapixels.png"], "81 megapixels"),
     "header of 2^62 pixels": (FILES["2⁶² pixels.png"], "megapixels"),

@@ -388,6 +388,14 @@ def test_a_digit_in_a_ring_is_read_beside_others_of_its_height(reader, mnist):
     assert reader.read(image).text == "2714"
 
 
+@pytest.mark.parametrize("index", [10, 13])  # two 0s
+def test_a_zero_with_a_slash_in_it_is_no_ring_around_a_digit(reader, mnist, index):
+    digits = [(2, 30, 40, 100), (index, 110, 40, 100), (30, 210, 40, 100)]  # 1, 0 and 3
+    image = draw_page(mnist, (180, 320), digits)
+    ImageDraw.Draw(image).line([(146, 110), (158, 72)], fill=20, width=5)
+    assert reader.read(image).text == "103"
+
+
 def test_two_lines_in_a_frame_that_is_open_above_are_read(reader, mnist):
     rows = ((0, 3, 2), 100), ((2, 9, 4), 230)  # 701 and 194
     digits = [(i, 150 + 75 * n, top, 80) for row, top in rows for n, i in enumerate(row)]
