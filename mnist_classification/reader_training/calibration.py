@@ -3,8 +3,9 @@
     found = calibrate(recognizer, source)
 
 The probability that decoding gives a line is turned into how often such lines are right (logistic
-regression on its logit, Platt 1999), on lines by writers that the network has not learned from. The
-threshold is the lowest above which nearly all of them are right.
+regression on its logit, Platt 1999), on lines of digits that the network has not learned from:
+those of employees by writers that it has not seen at all, those of students by writers of whom it
+has seen other digits. The threshold is the lowest above which nearly all of them are right.
 """
 
 from dataclasses import asdict, dataclass
@@ -58,7 +59,7 @@ class Calibration:
 def calibrate(
     recognizer: Recognizer, source: LineSource, *, count: int = LINES, seed: int = 0
 ) -> Calibration:
-    """Read lines of held-back writers and find what their probabilities are worth.
+    """Read lines of held-back digits and find what their probabilities are worth.
 
     Raises:
         ModelError: the network reads too few lines, or no threshold makes it right often enough.

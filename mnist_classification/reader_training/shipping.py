@@ -63,7 +63,7 @@ def train_and_export(
 
     Args:
         holdout: training images kept for calibration: the last whole block of so many, whose
-            writers the network has hardly seen.
+            employees the network has hardly seen.
         beside: a reader that the network is to stand beside, for words.
 
     Raises:
@@ -236,8 +236,9 @@ none of them.
 
 ## When it is sure
 
-Chosen on one half of {found["lines"]:,} made lines on which it reads a number, by writers that it
-has not learned from, and judged on the other; they are harder than most pictures. Of these
+Chosen on one half of {found["lines"]:,} made lines on which it reads a number, of digits that it
+has not learned from, half of them by writers of whom it has seen none, and judged on the other;
+they are harder than most pictures. Of these
 {found["exact"]:.1%} are read exactly right. A number is sure from a probability of
 {found["threshold"]:.3f} on, chosen so that {RIGHT_IF_SURE:.1%} of the sure ones are right:
 {found["coverage"]:.1%} are sure, and {found["right_if_sure"]:.2%} of these are right. Expected

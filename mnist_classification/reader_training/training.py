@@ -109,7 +109,8 @@ class Batches(Dataset):
         self.source, self.settings = source, settings
 
     def __getitem__(self, step: int) -> LineBatch:
-        rng = np.random.default_rng([self.settings.seed, step])
+        # Other lines than for the network that this one stands beside.
+        rng = np.random.default_rng([self.settings.seed, step, *[1] * self.settings.words])
         return self.source.draw(rng, many_signs=step < self.settings.settles_at)
 
 
@@ -119,7 +120,7 @@ class Both(nn.Module):
     def __init__(self, settings: Settings):
         super().__init__()
         with torch.random.fork_rng():
-            torch.manual_seed(settings.seed)
+            torch.manual_seed(settings.seed + (settings.words << 32))
             network = LineNetwork(far=settings.words)
         self.trained = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.trained).requires_grad_(False).eval()

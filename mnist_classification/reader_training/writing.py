@@ -414,7 +414,8 @@ def _fit(rng: Rng, digits: list[int], items: list[tuple[int, bool]], slots: np.n
     bottom = (slots[:, 1] + slots[:, 3]).max(initial=0.5)
     share = rng.uniform(0.7, 1.02) if rng.random() < 0.62 else rng.uniform(0.34, 0.75)
     unit = share * HEIGHT / (bottom - top)  # pixels per digit's height
-    length = float((slots[:, 0] + slots[:, 2]).max(initial=rng.uniform(0.5, 3)))
+    ends = slots[:, 0] + slots[:, 2]
+    length = float(ends.max() if len(ends) else rng.uniform(0.5, 3))
     left, right = _margin(rng), _margin(rng)
     unit = min(unit, (LONGEST - left - right) / length)
     free = HEIGHT - unit * (bottom - top)
