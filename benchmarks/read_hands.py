@@ -586,6 +586,43 @@ def with_an_outline(number: Written, _rng: Rng) -> np.ndarray:
     return as_bytes(sheet(ink, (255, 240, 60), sheet(outer, (20, 20, 20), (120, 180, 120))))
 
 
+def a_lined_page_with_holes(number: Written, _rng: Rng) -> np.ndarray:
+    """A lined page with a margin and holes."""
+    ink = around(number.ink, 3)
+    high, wide = ink.shape
+    paper = np.full((high, wide, 3), (248, 248, 244), np.float32)
+    paper[20::46] = paper[21::46] = (150, 180, 220)
+    paper[:, 60:63] = (220, 90, 90)
+    y, x = np.mgrid[:high, :wide]
+    for row in (0.2, 0.8):
+        paper[np.hypot(y - row * high, x - 28) < 14] = 60
+    return as_bytes(sheet(ink, (20, 30, 110), paper))
+
+
+def in_the_corner_of_a_scan(number: Written, rng: Rng) -> np.ndarray:
+    """In the corner of a scan, whose edge is dark."""
+    ink = np.zeros((1400, 1000), np.float32)
+    high, wide = number.ink.shape
+    small = Image.fromarray(number.ink).resize((max(1, round(wide * 40 / high)), 40))
+    ink[90:130, 910 - small.width : 910] = np.asarray(small)
+    paper = np.full((1400, 1000, 3), 247, np.float32)
+    paper[:, :6] = 80
+    for row, column in rng.integers(0, (1390, 990), (25, 2)):
+        paper[row : row + 2, column : column + 2] = 120
+    return as_bytes(sheet(ink, (40, 40, 50), paper))
+
+
+def one_digit_circled(number: Written, rng: Rng) -> np.ndarray:
+    """One digit circled."""
+    ink = around(number.ink, 0.6)
+    room = (ink.shape[1] - number.ink.shape[1]) // 2
+    left, right = number.ends[rng.integers(len(number.ends))] + room
+    page = Image.fromarray(as_bytes(sheet(ink, (25, 35, 110), (250, 250, 246))))
+    ring = (left - 12, 0.3 * len(number.ink), right + 12, len(ink) - 0.3 * len(number.ink))
+    ImageDraw.Draw(page).ellipse(ring, outline=(190, 30, 30), width=4)
+    return np.asarray(page)
+
+
 SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     chalk_on_a_board,
     marker_on_a_whiteboard,
@@ -628,6 +665,9 @@ SCENES: tuple[Callable[[Written, Rng], np.ndarray], ...] = (
     under_a_ring_of_coffee,
     in_outline,
     with_an_outline,
+    a_lined_page_with_holes,
+    in_the_corner_of_a_scan,
+    one_digit_circled,
 )
 
 
