@@ -205,6 +205,14 @@ def test_one_hand_writes_a_line(source):
     assert np.median(spreads) < NUM_SCANNED / 3  # of all places: neighbours are one writer's
 
 
+def test_a_short_line_ends_as_tight_on_the_right_as_on_the_left(source):
+    rng = np.random.default_rng(0)
+    lines = [write_line(source.hands, rng, 1) for _ in range(300)]
+    before = [(line.place[:, 0] - line.half[:, 0]).min() for line in lines]
+    behind = [line.width - (line.place[:, 0] + line.half[:, 0]).max() for line in lines]
+    assert np.median(behind) == pytest.approx(np.median(before), rel=0.3)
+
+
 def test_lines_are_drawn_where_they_are_written(source, glyphs):
     rng = np.random.default_rng(1)
     lines = [write_line(source.hands, rng, count) for count in (1, 3, 5)]
@@ -400,6 +408,13 @@ def test_calibration_is_judged_on_lines_that_it_was_not_chosen_on(monkeypatch):
     good, bad = calibration.calibrate(None, None), calibration.calibrate(None, None)
     assert (good.slope, good.offset, good.threshold) == (bad.slope, bad.offset, bad.threshold)
     assert (good.right_if_sure, bad.right_if_sure) == (1.0, 0.0)
+
+
+def test_what_is_calibrated_by_is_how_the_reader_reads_made_lines(source):
+    probabilities, right = calibration.read_lines(load_recognizer(SHIPPED_READER), source, 50, 0)
+    assert 30 <= len(right) <= 50  # on some lines there is nothing
+    assert 0.5 < right.mean() < 1
+    assert probabilities[right].mean() > probabilities[~right].mean() + 0.1
 
 
 @pytest.mark.parametrize("right", [[], [False] * 100, [True] * 100, [False, True] * 50])
