@@ -322,7 +322,7 @@ def seven(rng: Rng) -> Strokes:
 
 
 def zero(rng: Rng) -> Strokes:
-    """An oval; mostly with a stroke through it, or not quite closed, or with its end inside."""
+    """An oval; with a stroke or a dot in it, or not quite closed, or with its end inside."""
     width = rng.uniform(0.5, 0.95)
     if rng.random() < 0.6:
         start = rng.uniform(-0.3, -0.1)
@@ -331,7 +331,9 @@ def zero(rng: Rng) -> Strokes:
         curl = [(width * rng.uniform(0.3, 1.2), rng.uniform(0.0, 0.2))]
         return [oval + curl if rng.random() < 0.4 else oval]
     out = rng.uniform(-0.05, 0.1)
-    slash = [(width * (0.8 + out), 0.15 - out), (width * (0.2 - out), 0.85 + out)]
+    share = rng.uniform(0.05, 0.8) if rng.random() < 0.4 else 1.0  # down to a dot
+    across, down = width * (0.3 + out) * share, (0.35 + out) * share
+    slash = [(width / 2 + across, 0.5 - down), (width / 2 - across, 0.5 + down)]
     return [arc(width / 2, 0.5, width, 1.0, 0, 1), slash]
 
 
