@@ -166,10 +166,13 @@ def _group(boxes: np.ndarray) -> list[list[np.ndarray]]:
 
 def _attach(boxes: np.ndarray, rows: list[list[np.ndarray]]) -> None:
     """Add boxes, (N, 4), to each row that they are in, or beside by no more than its height."""
-    for row in rows:
-        left, top, right, bottom = _around(row)
-        near = (boxes[:, 0] < right + (bottom - top)) & (boxes[:, 2] > left - (bottom - top))
-        row += list(boxes[near & (boxes[:, 1] < bottom) & (boxes[:, 3] > top)])
+    around = np.array([_around(row) for row in rows]).reshape(-1, 4)  # they grow
+    for box in boxes:
+        left, top, right, bottom = around.T
+        near = (box[0] < right + (bottom - top)) & (box[2] > left - (bottom - top))
+        for number in np.flatnonzero(near & (box[1] < bottom) & (box[3] > top)):
+            rows[number].append(box)
+            around[number] = _around([around[number], box])
 
 
 def _around(row: list[np.ndarray]) -> np.ndarray:

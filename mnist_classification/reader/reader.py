@@ -258,13 +258,11 @@ class Reader:
         missing = Counter(_texts(lines)) - Counter(_texts(more))
         if len(more) > len(lines) and not missing and _worst(more) >= HARDLY:
             return more
-        # Or as much in lines with a ring: by itself it looks like a 0, and so does a 0 with a slash
-        # among other digits, which is none.
-        ringed = [len(line.decoded.text) for line in lines if is_ring(line, self.stages)]
-        before, after = (len("".join(_texts(found))) for found in (lines, more))
-        surer = 1 in ringed or _worst(more) > _worst(lines)
-        better = after > before or (after == before and surer)
-        return more if ringed and better and _worst(more) >= HARDLY else lines
+        # Or as many digits where one of a line was taken for a ring: if it is a 0 with a slash in
+        # it, less is read without it, or less surely.
+        ringed = any(is_ring(line, self.stages) for line in lines)
+        before, after = ((len("".join(_texts(found))), _worst(found)) for found in (lines, more))
+        return more if ringed and after > before and _worst(more) >= HARDLY else lines
 
     def _read_guesses(self, page: Page) -> list[Seen]:
         guesses = propose(page)
@@ -284,7 +282,15 @@ class Reader:
             if region not in seen:
                 seen[region] = read_region(self.recognizer, darkness, region)
         read = [seen[region] for region in regions if seen[region].decoded.text]
-        return [line for line in read if not (is_blot(line) or is_shade(line, page.ink))]
+        return [
+            line
+            for line in read
+            if not (is_blot(line) or is_shade(line, page.ink) or self._is_mere_ring(line))
+        ]
+
+    def _is_mere_ring(self, line: Seen) -> bool:
+        """Say whether what looks like a single digit has a ring around something in it."""
+        return len(line.decoded.text) == 1 and is_ring(line, self.stages)
 
     def describe(self, page: Page, lines: list[Seen], scale: Scale) -> Reading:
         """Say what was seen in pixels of the picture, `scale` of them per pixel of the page."""
